@@ -1,0 +1,5 @@
+export * from './states.js'
+export * from './outcome.js'
+export * from './strategy.js'
+export type * from './view.js'
+export type * from './decisions.js'

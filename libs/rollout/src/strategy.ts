@@ -1,0 +1,44 @@
+// What an operator may say about how a rollout proceeds (DESIGN §7). 2 of 5 adds the rest beside these.
+
+/** A wave's size: so many hosts, or so many percent of the rollout's hosts, rounded up. Sizes are slices, not running totals. */
+export type WaveSize = { readonly kind: 'count'; readonly hosts: number } | { readonly kind: 'percent'; readonly percent: number }
+
+export type StallAct = 'wait' | 'nudge' | 'reverse'
+
+export interface Strategy {
+  /** Sizes of the waves after the canary; what remains after the last goes into one further wave. */
+  readonly waves: readonly WaveSize[]
+  /** Hosts of every build (kernel) that go first. At least 1: there is no rollout without a canary (law 4). */
+  readonly canaryPerBuild: number
+  readonly inFlightMax: number
+  /** Hold when more than this many targets of the rollout went bad. In-flight targets are counted as possible failures by the planner before it starts another. */
+  readonly errorsMax: number
+  /** How long a patched host is watched before it succeeds, milliseconds. */
+  readonly bakeMs: number
+  readonly stall: {
+    /** A transition older than this is stalled, milliseconds. The kernel itself signals remaining tasks at about 15 s. */
+    readonly afterMs: number
+    /** Tried in this order at growing intervals; the last repeats only if it is `wait`. */
+    readonly acts: readonly StallAct[]
+    /** First interval between two acts, milliseconds; doubles up to `intervalMaxMs`. */
+    readonly intervalMs: number
+    readonly intervalMaxMs: number
+    /** A stall older than this is a failure, after which `onGiveUp` is done, milliseconds. */
+    readonly giveUpMs: number
+    readonly onGiveUp: 'reverse' | 'hold'
+  }
+  readonly retry: { readonly attemptsMax: number; readonly firstMs: number; readonly maxMs: number }
+  /** What a failed target means for its host, when its kernel was touched. */
+  readonly onFailure: 'hold' | 'revert-wave' | 'revert-all'
+}
+
+export const defaultStrategy: Strategy = {
+  waves: [{ kind: 'percent', percent: 10 }, { kind: 'percent', percent: 40 }],
+  canaryPerBuild: 1,
+  inFlightMax: 50,
+  errorsMax: 0,
+  bakeMs: 10 * 60_000, // Nomad's min_healthy_time scaled to kernels (reference: at least 10 minutes)
+  stall: { afterMs: 30_000, acts: ['wait', 'nudge', 'reverse'], intervalMs: 15_000, intervalMaxMs: 300_000, giveUpMs: 30 * 60_000, onGiveUp: 'reverse' },
+  retry: { attemptsMax: 4, firstMs: 2_000, maxMs: 60_000 },
+  onFailure: 'hold',
+}

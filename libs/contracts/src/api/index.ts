@@ -1,1 +1,6 @@
-export {}
+export * from './words.js'
+export * from './hosts.js'
+export * from './patches.js'
+export * from './rollouts.js'
+export * from './events.js'
+export * from './routes.js'

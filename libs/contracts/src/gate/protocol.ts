@@ -18,7 +18,7 @@ export const gateProtocolVersion = 1
 export const gateLineBytesMax = 4096
 
 /** A request's words: nothing a shell could read. */
-export const gateArgPattern = /^[A-Za-z0-9_.:+\/=,@-]{1,256}$/
+export const gateArgPattern = /^[A-Za-z0-9_.:+/=,@-]{1,256}$/
 export const gateModulePattern = /^[A-Za-z0-9_]{1,55}$/
 
 /**

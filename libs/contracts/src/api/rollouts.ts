@@ -1,0 +1,79 @@
+import { z } from 'zod'
+import { at, id, labels, name, pageQuery, prose, reason } from './words.js'
+
+const ms = (max: number) => z.number().int().min(0).max(max)
+const day = 24 * 60 * 60_000
+
+export const waveSize = z.union([
+  z.object({ kind: z.literal('count'), hosts: z.number().int().min(1).max(100_000) }),
+  z.object({ kind: z.literal('percent'), percent: z.number().gt(0).max(100) }),
+])
+export const strategy = z.object({
+  waves: z.array(waveSize).max(50),
+  canaryPerBuild: z.number().int().min(1).max(100),
+  inFlightMax: z.number().int().min(1).max(10_000),
+  errorsMax: z.number().int().min(0).max(100_000),
+  bakeMs: ms(7 * day),
+  stall: z.object({
+    afterMs: ms(day), acts: z.array(z.enum(['wait', 'nudge', 'reverse'])).max(20),
+    intervalMs: ms(day), intervalMaxMs: ms(day), giveUpMs: ms(7 * day), onGiveUp: z.enum(['reverse', 'hold']),
+  }),
+  retry: z.object({ attemptsMax: z.number().int().min(1).max(20), firstMs: ms(day), maxMs: ms(day) }),
+  onFailure: z.enum(['hold', 'revert-wave', 'revert-all']),
+})
+/** What is left out comes from the default strategy. */
+export const strategyInput = z.object({
+  ...strategy.omit({ stall: true, retry: true }).partial().shape,
+  stall: strategy.shape.stall.partial().optional(),
+  retry: strategy.shape.retry.partial().optional(),
+})
+
+/** Which hosts: all, or by name, or by labels (all must match). 2 of 5 brings the expression language. */
+export const hostSelection = z.object({
+  hosts: z.array(name).max(100_000).optional(), labels: labels.optional(), all: z.boolean().optional(),
+}).refine((s) => Boolean(s.all) !== Boolean(s.hosts?.length || Object.keys(s.labels ?? {}).length), 'say either all, or hosts and labels')
+
+export const rolloutAsk = z.object({
+  name: name.optional(), patch: name, selection: hostSelection, strategy: strategyInput.default({}),
+})
+export const rolloutCreate = rolloutAsk.extend({
+  /** Refuse when the plan is not the one that was looked at. */
+  planHash: z.string().optional(),
+  start: z.boolean().default(true),
+})
+
+export const plannedWave = z.object({
+  index: z.number().int(), canary: z.boolean(), hosts: z.array(z.object({ name: z.string(), kernel: z.string(), build: z.string() })),
+  why: z.array(z.string()),
+})
+export const rolloutPlan = z.object({
+  patch: z.string(), hosts: z.number().int(), waves: z.array(plannedWave),
+  skipped: z.array(z.object({ host: z.string(), reason })), strategy, says: z.array(z.string()), planHash: z.string(),
+})
+
+export const rolloutState = z.enum(['draft', 'awaiting-approval', 'scheduled', 'running', 'held', 'reverting', 'succeeded', 'failed', 'reverted', 'cancelled'])
+export const waveState = z.enum(['pending', 'running', 'baking', 'passed', 'failed'])
+export const targetState = z.enum(['pending', 'checking', 'staging', 'loading', 'transitioning', 'stalled', 'patched', 'baking', 'succeeded', 'reverting', 'reverted', 'failed', 'lost', 'skipped', 'cancelled'])
+
+export const wave = z.object({ id, index: z.number().int(), canary: z.boolean(), state: waveState, hosts: z.number().int(), counts: z.record(z.string(), z.number().int()) })
+export const rollout = z.object({
+  id, name, kind: z.enum(['patch', 'revert']), patch: z.string(), state: rolloutState, reason: reason.nullable(), strategy,
+  waves: z.array(wave), hosts: z.number().int(), counts: z.record(z.string(), z.number().int()),
+  createdAt: at, createdBy: z.string(), startedAt: at.nullable(), endedAt: at.nullable(),
+})
+export type Rollout = z.infer<typeof rollout>
+
+export const blocker = z.object({ tid: z.number(), pid: z.number(), comm: z.string(), kernelTask: z.boolean(), state: z.string(), stack: z.array(z.string()) })
+export const target = z.object({
+  id, rolloutId: id, hostId: id, host: z.string(), wave: z.number().int(), state: targetState, reason: reason.nullable(),
+  kernelRelease: z.string().nullable(), buildId: id.nullable(), tries: z.number().int(),
+  progress: z.object({ moved: z.number(), all: z.number(), transitionAgeMs: z.number(), at: z.number() }).nullable(),
+  blockers: z.array(blocker), transitionMs: z.number().nullable(), bootIdBefore: z.string().nullable(), bootIdAfter: z.string().nullable(),
+  startedAt: at.nullable(), settledAt: at.nullable(),
+})
+export type Target = z.infer<typeof target>
+export const targetQuery = pageQuery.extend({ state: targetState.optional(), wave: z.coerce.number().int().optional() })
+
+export const actReason = z.object({ reason: prose(500).optional() })
+/** Without hosts: the whole rollout. */
+export const revertAsk = z.object({ reason: prose(500).optional(), hosts: z.array(name).max(10_000).optional() })

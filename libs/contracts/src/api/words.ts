@@ -28,3 +28,6 @@ export const problem = z.object({
   next: z.string().optional(), at: z.array(z.object({ path: z.string(), says: z.string() })).optional(),
 })
 export type Problem = z.infer<typeof problem>
+
+// Host text made inert, for every client that prints it.
+export { sanitise } from '@uptide/livepatch'

@@ -1,1 +1,10 @@
-export {}
+// Real kernels in QEMU: a fleet that anyone can boot. Used by tests, the demo and `npm run lab`.
+export { labDown, labPowerOff, labReboot, labStatus, labUp, HOSTS_MAX } from './lab.js'
+export type { DownOptions, HostStatus, Lab, LabOptions } from './lab.js'
+export { labModules } from './modules.js'
+export type { BuiltModules } from './modules.js'
+export { labSsh, sshArgs } from './ssh.js'
+export type { LabHost } from './state.js'
+export { DEFAULT_KERNELS, KERNEL_KEYS } from './kernels.js'
+export type { KernelKey } from './kernels.js'
+export type { Accel } from './qemu.js'

@@ -18,7 +18,9 @@ export type Decision =
   /** Same state, changed fields (a stall act done, an outcome used up). */
   | { readonly do: 'note-target'; readonly targetId: string; readonly set: TargetChange; readonly reason: Reason }
   /** A new attempt. One open attempt per host, ever: the database refuses a second. */
-  | { readonly do: 'order-attempt'; readonly targetId: string; readonly kind: AttemptKind; readonly reason: Reason; readonly stallAct?: StallAct }
+  | { readonly do: 'order-attempt'; readonly targetId: string; readonly kind: AttemptKind; readonly reason: Reason; readonly set?: TargetChange }
+  /** Every pending target without an open attempt is cancelled: one set-based write, one event with their number. */
+  | { readonly do: 'cancel-pending'; readonly reason: Reason }
   /** The queue may have lost it: hand the same attempt id over again. */
   | { readonly do: 'ring-attempt'; readonly attemptId: string }
   /** Its worker is gone: the lease has expired. */

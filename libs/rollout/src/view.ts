@@ -66,8 +66,19 @@ export interface RolloutView {
   /** Errors the operator has accepted by resuming; the threshold counts from here. */
   readonly errorsForgiven: number
   readonly waves: readonly WaveView[]
-  /** Every target that is started and not settled, and every settled one whose last outcome is not used yet. */
+  /** Every target that is in flight or has an open attempt, and every one whose last outcome is not used yet. */
   readonly active: readonly TargetView[]
-  /** The next pending targets of the current wave, at most inFlightMax of them, in order. While reverting: the next ones to revert. */
+  /**
+   * The next pending targets without an open attempt, of the first wave that is not passed, at most inFlightMax of
+   * them: those that may be tried now first, then by name.
+   */
   readonly candidates: readonly TargetView[]
+  /**
+   * The next settled targets whose host may still hold our module (touched, and succeeded, failed or cancelled), at
+   * most inFlightMax of them. Of the whole rollout while it is reverting; of its failed waves when the strategy says
+   * `revert-wave`; else none.
+   */
+  readonly revertible: readonly TargetView[]
+  /** Pending targets without an open attempt in the whole rollout. */
+  readonly pending: number
 }

@@ -1,0 +1,32 @@
+// An impossible strategy is refused when it is written down, not discovered at night.
+import type { Strategy } from './strategy.js'
+
+export interface StrategyFault { readonly path: string; readonly says: string }
+
+type Rule = (strategy: Strategy) => StrategyFault | null
+const rule = (path: string, says: string, broken: (strategy: Strategy) => boolean): Rule => (strategy) => (broken(strategy) ? { path, says } : null)
+const whole = (n: number, least: number): boolean => Number.isInteger(n) && n >= least
+
+const rules: readonly Rule[] = [
+  rule('canaryPerBuild', 'The canary holds at least one host of every build; there is no rollout without it.', (s) => !whole(s.canaryPerBuild, 1)),
+  rule('inFlightMax', 'At least one host must be allowed in flight, or nothing ever starts.', (s) => !whole(s.inFlightMax, 1)),
+  rule('errorsMax', 'The number of errors allowed is a whole number, 0 or more.', (s) => !whole(s.errorsMax, 0)),
+  rule('bakeMs', 'The bake time cannot be negative.', (s) => !whole(s.bakeMs, 0)),
+  rule('stall.afterMs', 'A transition takes longer than nothing: a stall begins after more than 0 ms.', (s) => !whole(s.stall.afterMs, 1)),
+  rule('stall.intervalMs', 'The interval between two stall acts must be more than 0 ms.', (s) => !whole(s.stall.intervalMs, 1)),
+  rule('stall.intervalMaxMs', 'The longest interval between two stall acts cannot be shorter than the first.', (s) => s.stall.intervalMaxMs < s.stall.intervalMs),
+  rule('stall.giveUpMs', 'Giving up on a stall before it is one (afterMs) would fail every slow host.', (s) => s.stall.giveUpMs < s.stall.afterMs),
+  rule('retry.attemptsMax', 'At least one try is needed.', (s) => !whole(s.retry.attemptsMax, 1)),
+  rule('retry.firstMs', 'The first pause before a retry must be more than 0 ms.', (s) => !whole(s.retry.firstMs, 1)),
+  rule('retry.maxMs', 'The longest pause before a retry cannot be shorter than the first.', (s) => s.retry.maxMs < s.retry.firstMs),
+]
+
+/** Every fault of a strategy; empty when it can be carried out. */
+export function checkStrategy(strategy: Strategy): StrategyFault[] {
+  const faults = rules.flatMap((check) => check(strategy) ?? [])
+  strategy.waves.forEach((size, index) => {
+    if (size.kind === 'count' && !whole(size.hosts, 1)) faults.push({ path: `waves.${index}.hosts`, says: 'A wave holds at least one host.' })
+    if (size.kind === 'percent' && !(size.percent > 0 && size.percent <= 100)) faults.push({ path: `waves.${index}.percent`, says: 'A wave holds more than 0 and at most 100 percent of the hosts.' })
+  })
+  return faults
+}

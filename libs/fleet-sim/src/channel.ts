@@ -40,6 +40,7 @@ export class SimChannel implements GateChannel {
     const index = this.index++
     const fault = this.plan(index, request)
     const { clock } = this.gate.kernel
+    if (!this.gate.kernel.isUp()) this.lose('the host is down', 'UNREACHABLE')
     if (fault?.kind === 'lose-before') this.lose('the connection ended before the request was read')
     if (fault?.kind === 'crash-before') this.crash()
     const reply = await this.exchange(index, request, fault?.kind === 'lose-after' || fault?.kind === 'crash-after' ? undefined : onLine)

@@ -18,14 +18,20 @@ export type Emit = (line: string) => void
 /** What a session does after a request: goes on, or ends with this exit status. */
 export interface Answered { readonly exit: number | null }
 
+/** What ssh reports when the other side is gone. */
+const diedWithItsHost = 255
 const noncePattern = /^[0-9a-f]{16}$/
 
 export class SimSession implements GateSession {
   lease: Lease | null = null
   greeted = false
   closed = false
+  /** A session does not outlive the boot it began in. */
+  private readonly bootId: string
 
-  constructor(readonly gate: SimGate) {}
+  constructor(readonly gate: SimGate) {
+    this.bootId = gate.kernel.bootId
+  }
 
   /** How many bytes follow a request line; 0 for every verb but `stage`. A length that is not taken ends the session instead. */
   bodyLength(line: string): number {
@@ -36,6 +42,10 @@ export class SimSession implements GateSession {
   /** One request, answered line by line as the lines come about. */
   async request(line: string, body: Uint8Array | null, emit: Emit): Promise<Answered> {
     const [nonce = '', verb = '', ...args] = line.split(' ')
+    if (this.bootId !== this.gate.kernel.bootId) {
+      this.close()
+      return { exit: diedWithItsHost }
+    }
     if (!noncePattern.test(nonce)) return { exit: gateCodes.BAD_REQUEST }
     let count = 0
     const say = (data: string) => {

@@ -116,6 +116,11 @@ export class SimKernel {
     return (this.clock.nowMs() - this.bootedAtMs) / 1000
   }
 
+  /** False while it boots: nothing answers. */
+  isUp(): boolean {
+    return this.clock.nowMs() >= this.bootedAtMs
+  }
+
   print(text: string, atMs: number = this.clock.nowMs()): void {
     // Microseconds, as printk stamps; the log is in order whatever a caller's clock says.
     const atSeconds = Math.max(this.log.at(-1)?.atSeconds ?? 0, Math.round((atMs - this.bootedAtMs) * 1000) / 1_000_000)

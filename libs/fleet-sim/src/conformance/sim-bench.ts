@@ -64,7 +64,10 @@ export function simBench(generation: KlpGeneration, options: SimBenchOptions = {
       if (!result.ok) throw new Error(result.text)
     },
     pause: (ms) => clock.sleep(ms),
-    reboot: async () => kernel.reboot(),
+    reboot: async () => {
+      kernel.reboot()
+      while (!kernel.isUp()) await clock.sleep(1000)
+    },
     nextToken: () => (token += 1n),
   }
 }

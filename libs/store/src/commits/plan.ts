@@ -1,0 +1,128 @@
+// Applies a plan: all of it in one transaction, in a few set-based statements, each guarded.
+import { type Decision, type Plan, type RolloutView, rolloutEnded, targetMeaning, type TargetView } from '@uptide/rollout'
+import { type Database, type Tx, write, type Writing } from '../database.js'
+import { newId } from '../ids.js'
+import type { Principal } from '../port.js'
+
+type Of<K extends Decision['do']> = Extract<Decision, { do: K }>
+const pick = <K extends Decision['do']>(plan: Plan, kind: K): Of<K>[] => plan.decisions.filter((one): one is Of<K> => one.do === kind)
+
+export interface PlanCommitted { readonly committed: boolean; readonly toRing: string[]; readonly dropped: number }
+
+export async function commitPlan(db: Database, view: RolloutView, plan: Plan, principal: Principal): Promise<PlanCommitted> {
+  if (plan.decisions.length === 0) return { committed: true, toRing: [], dropped: 0 }
+  return write<PlanCommitted>(db, principal, async (writing) => {
+    const guarded = await writing.tx.rollout.updateMany({
+      where: { id: view.id, generation: view.generation },
+      data: { generation: { increment: 1 }, wakeAt: plan.wakeAt === null ? null : new Date(plan.wakeAt) },
+    })
+    if (guarded.count === 0) return writing.undo({ committed: false, toRing: [], dropped: 0 })
+    const known = new Map([...view.active, ...view.candidates, ...view.revertible].map((target) => [target.id, target]))
+    const abandoned = await abandon(writing, view, pick(plan, 'abandon-attempt'), known)
+    const moved = await moveTargets(writing, view, plan, known)
+    const ordered = await order(writing, view, pick(plan, 'order-attempt'), known)
+    await cancelPending(writing, view, pick(plan, 'cancel-pending'))
+    await moveWaves(writing, view, pick(plan, 'move-wave'))
+    await moveRollout(writing, view, pick(plan, 'move-rollout'))
+    const again = pick(plan, 'ring-attempt').map((one) => one.attemptId)
+    if (again.length > 0) await writing.tx.attempt.updateMany({ where: { id: { in: again }, state: 'ordered' }, data: { rungAt: new Date() } })
+    return { committed: true, toRing: [...ordered.attemptIds, ...again], dropped: abandoned + moved + ordered.dropped }
+  })
+}
+
+async function abandon({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'abandon-attempt'>[], known: ReadonlyMap<string, TargetView>): Promise<number> {
+  let dropped = 0
+  for (const one of decisions) {
+    // Asked again here: the worker may have renewed its lease since the view was taken.
+    const rows = await tx.$queryRaw<{ id: string }[]>`
+      UPDATE attempts a SET state = 'abandoned', ended_at = now() WHERE id = ${one.attemptId}::uuid AND state = 'running'
+      AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.host_id = a.host_id AND l.attempt_id = a.id AND l.expires_at > now()) RETURNING id`
+    if (rows.length === 0) { dropped += 1; continue }
+    await tx.target.updateMany({ where: { id: one.targetId, attemptId: one.attemptId }, data: { attemptOpen: false, attemptUsed: true, generation: { increment: 1 } } })
+    const target = known.get(one.targetId)
+    emit({ kind: 'attempt.abandoned', rolloutId: view.id, hostId: target?.hostId, targetId: one.targetId, data: { host: target?.hostName, attemptId: one.attemptId, kind: target?.attempt?.kind, reason: one.reason } })
+  }
+  return dropped
+}
+
+async function moveTargets({ tx, emit }: Writing, view: RolloutView, plan: Plan, known: ReadonlyMap<string, TargetView>): Promise<number> {
+  const wanted = plan.decisions.flatMap((one) => {
+    if (one.do !== 'move-target' && one.do !== 'note-target') return []
+    const target = known.get(one.targetId)
+    if (!target) throw new Error(`the plan decides on target ${one.targetId}, which its view does not hold`)
+    const to = one.do === 'move-target' ? one.to : target.state
+    return [{ id: one.targetId, generation: target.generation, from: target.state, to, reason: one.reason, set: one.set ?? {}, settled: targetMeaning[to].settled, moves: to !== target.state }]
+  })
+  if (wanted.length === 0) return 0
+  const done = new Set((await updateTargets(tx, wanted)).map((row) => row.id))
+  for (const one of wanted) {
+    const target = known.get(one.id)
+    if (!done.has(one.id) || !one.moves || !target) continue
+    emit({ kind: `target.${one.to}`, rolloutId: view.id, hostId: target.hostId, targetId: one.id, data: { host: target.hostName, from: one.from, to: one.to, reason: one.reason } })
+  }
+  return wanted.length - done.size
+}
+
+// `set` holds only what changes: a key that is absent leaves its column alone.
+const updateTargets = (tx: Tx, rows: readonly object[]): Promise<{ id: string }[]> => tx.$queryRaw<{ id: string }[]>`
+  UPDATE targets t SET state = x."to", reason = x.reason, generation = t.generation + 1,
+    since = CASE WHEN x."to" <> t.state THEN now() ELSE t.since END,
+    settled_at = CASE WHEN x.settled THEN coalesce(t.settled_at, now()) ELSE NULL END,
+    not_before = CASE WHEN x."set" ? 'notBefore' THEN to_timestamp((x."set"->>'notBefore')::float8 / 1000) ELSE t.not_before END,
+    bake_until = CASE WHEN x."set" ? 'bakeUntil' THEN to_timestamp((x."set"->>'bakeUntil')::float8 / 1000) ELSE t.bake_until END,
+    tries = coalesce((x."set"->>'tries')::int, t.tries), looks = coalesce((x."set"->>'looks')::int, t.looks),
+    touched = coalesce((x."set"->>'touched')::boolean, t.touched),
+    stall = CASE WHEN x."set" ? 'stall' THEN nullif(x."set"->'stall', 'null'::jsonb) ELSE t.stall END,
+    attempt_used = coalesce((x."set"->>'attemptUsed')::boolean, t.attempt_used)
+  FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS x(id uuid, generation int, "from" text, "to" text, reason jsonb, "set" jsonb, settled boolean)
+  WHERE t.id = x.id AND t.generation = x.generation AND t.state = x."from" AND NOT t.attempt_open RETURNING t.id`
+
+async function order({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'order-attempt'>[], known: ReadonlyMap<string, TargetView>): Promise<{ attemptIds: string[]; dropped: number }> {
+  if (decisions.length === 0) return { attemptIds: [], dropped: 0 }
+  const rows = decisions.map((one) => ({ id: newId(), targetId: one.targetId, generation: known.get(one.targetId)?.generation ?? -1, kind: one.kind, set: one.set ?? {}, reason: one.reason }))
+  // The unique index on open attempts has the last word: a host that is busy drops out here.
+  const made = await tx.$queryRaw<{ id: string; target_id: string; number: number }[]>`
+    INSERT INTO attempts (id, target_id, host_id, kind, number)
+    SELECT x.id, t.id, t.host_id, x.kind, 1 + (SELECT count(*) FROM attempts o WHERE o.target_id = t.id)
+    FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS x(id uuid, "targetId" uuid, generation int, kind text) JOIN targets t ON t.id = x."targetId"
+    WHERE t.generation = x.generation AND NOT t.attempt_open
+    ON CONFLICT (host_id) WHERE state IN ('ordered', 'running') DO NOTHING RETURNING id, target_id, number`
+  const byTarget = new Map(rows.map((row) => [row.targetId, row]))
+  const marks = made.map((row) => ({ targetId: row.target_id, attemptId: row.id, set: byTarget.get(row.target_id)?.set ?? {} }))
+  await tx.$executeRaw`
+    UPDATE targets t SET attempt_id = x."attemptId", attempt_open = true, attempt_used = true, generation = t.generation + 1,
+      tries = coalesce((x."set"->>'tries')::int, t.tries),
+      not_before = CASE WHEN x."set" ? 'notBefore' THEN to_timestamp((x."set"->>'notBefore')::float8 / 1000) ELSE t.not_before END,
+      stall = CASE WHEN x."set" ? 'stall' THEN nullif(x."set"->'stall', 'null'::jsonb) ELSE t.stall END
+    FROM jsonb_to_recordset(${JSON.stringify(marks)}::jsonb) AS x("targetId" uuid, "attemptId" uuid, "set" jsonb) WHERE t.id = x."targetId"`
+  for (const row of made) {
+    const target = known.get(row.target_id); const asked = byTarget.get(row.target_id)
+    emit({ kind: 'attempt.ordered', rolloutId: view.id, hostId: target?.hostId, targetId: row.target_id, data: { host: target?.hostName, attemptId: row.id, kind: asked?.kind, number: row.number, reason: asked?.reason } })
+  }
+  return { attemptIds: made.map((row) => row.id), dropped: rows.length - made.length }
+}
+
+async function cancelPending({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'cancel-pending'>[]): Promise<void> {
+  for (const one of decisions) {
+    const count = await tx.$executeRaw`
+      UPDATE targets SET state = 'cancelled', reason = ${JSON.stringify(one.reason)}::jsonb, generation = generation + 1, since = now(), settled_at = now()
+      WHERE rollout_id = ${view.id}::uuid AND state = 'pending' AND NOT attempt_open`
+    if (count > 0) emit({ kind: 'rollout.pending-cancelled', rolloutId: view.id, data: { targets: count, reason: one.reason } })
+  }
+}
+
+async function moveWaves({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'move-wave'>[]): Promise<void> {
+  for (const one of decisions) {
+    const wave = view.waves.find((row) => row.id === one.waveId)
+    await tx.wave.update({ where: { id: one.waveId }, data: { state: one.to } })
+    emit({ kind: `wave.${one.to}`, rolloutId: view.id, data: { wave: wave?.index, canary: wave?.canary, from: wave?.state, to: one.to, reason: one.reason } })
+  }
+}
+
+async function moveRollout({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'move-rollout'>[]): Promise<void> {
+  for (const one of decisions) {
+    const ended = rolloutEnded.has(one.to)
+    await tx.rollout.update({ where: { id: view.id }, data: { state: one.to, reason: { ...one.reason }, ...(one.to === 'running' ? { startedAt: new Date() } : {}), endedAt: ended ? new Date() : null } })
+    emit({ kind: `rollout.${one.to}`, rolloutId: view.id, data: { from: view.state, to: one.to, reason: one.reason } })
+  }
+}

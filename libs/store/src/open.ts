@@ -1,0 +1,45 @@
+// The store as the rest of Uptide holds it: one object, every question and every commit.
+import { applyMigrations } from './migrate/apply.js'
+import * as claim from './commits/claim.js'
+import * as hosts from './commits/hosts.js'
+import * as operator from './commits/operator.js'
+import * as patches from './commits/patches.js'
+import * as plan from './commits/plan.js'
+import * as reports from './commits/reports.js'
+import { type Database, listen, openDatabase } from './database.js'
+import * as catalogue from './views/catalogue.js'
+import * as events from './views/events.js'
+import * as rolloutView from './views/rollout-view.js'
+
+const questionsAndCommits = { ...claim, ...hosts, ...operator, ...patches, ...plan, ...reports, ...catalogue, ...events, ...rolloutView }
+
+type Bound<T> = { readonly [K in keyof T]: T[K] extends (db: Database, ...args: infer A) => infer R ? (...args: A) => R : never }
+
+export interface Store extends Bound<Omit<typeof questionsAndCommits, 'writeFacts'>> {
+  /** Wakes on new events and on progress; also after every reconnect. Answers how to stop. */
+  listen(wake: (channel: 'uptide_events' | 'uptide_progress', payload: string) => void): () => Promise<void>
+  close(): Promise<void>
+}
+
+/** Connections of one process: reconcile, reports, claims and the API at once; 120 in all on the embedded server. */
+const poolMaxDefault = 12
+
+/**
+ * Opens the store. With `migrations` its schema is brought up to date first.
+ * @throws when acknowledged commits could be lost: synchronous_commit must be on.
+ */
+export async function openStore({ url, migrations, poolMax = poolMaxDefault }: { url: string; migrations?: string; poolMax?: number }): Promise<Store> {
+  if (migrations !== undefined) await applyMigrations(url, migrations)
+  const db = openDatabase(url, poolMax)
+  const [row] = await db.prisma.$queryRaw<{ setting: string }[]>`SELECT current_setting('synchronous_commit') AS setting`
+  if (row?.setting === 'off' || row?.setting === 'local') {
+    await db.close()
+    throw new Error(`The database has synchronous_commit = ${row.setting}: an acknowledged step could be lost, and a host be patched twice. Set it to on.`)
+  }
+  const bound = Object.fromEntries(Object.entries(questionsAndCommits).map(([name, run]) => [name, (...args: unknown[]) => (run as (db: Database, ...args: unknown[]) => unknown)(db, ...args)]))
+  return {
+    ...(bound as unknown as Bound<typeof questionsAndCommits>),
+    listen: (wake) => listen(url, ['uptide_events', 'uptide_progress'], wake as (channel: string, payload: string) => void),
+    close: () => db.close(),
+  }
+}

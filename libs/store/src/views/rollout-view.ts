@@ -1,0 +1,83 @@
+// What the planner is shown. Reads what is in flight by partial indexes, and counts that a trigger keeps: never the fleet.
+import type { AttemptKind, AttemptState, Outcome, RolloutView, Strategy, TargetState, TargetView, WaveState, WaveView } from '@uptide/rollout'
+import type { Database, Tx } from '../database.js'
+import { Prisma } from '../generated/client.js'
+
+interface TargetRow {
+  id: string; host_id: string; host_name: string; wave_id: string; build_id: string | null; state: TargetState; generation: number
+  tries: number; since: Date; not_before: Date | null; touched: boolean; boot_id_before: string | null; bake_until: Date | null
+  stall: TargetView['stall']; looks: number; attempt_used: boolean; host_busy: boolean
+  a_id: string | null; a_kind: AttemptKind; a_number: number; a_state: AttemptState; a_ordered: Date; a_rung: Date; a_outcome: Outcome | null; a_expired: boolean
+}
+
+const columns = Prisma.sql`t.id, t.host_id, t.host_name, t.wave_id, t.build_id, t.state, t.generation, t.tries, t.since, t.not_before, t.touched,
+  t.boot_id_before, t.bake_until, t.stall, t.looks, t.attempt_used,
+  EXISTS (SELECT 1 FROM attempts o WHERE o.host_id = t.host_id AND o.state IN ('ordered', 'running') AND o.target_id <> t.id) AS host_busy,
+  a.id AS a_id, a.kind AS a_kind, a.number AS a_number, a.state AS a_state, a.ordered_at AS a_ordered, a.rung_at AS a_rung, a.outcome AS a_outcome,
+  (a.state = 'running' AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.host_id = t.host_id AND l.attempt_id = a.id AND l.expires_at > now())) AS a_expired
+  FROM targets t LEFT JOIN attempts a ON a.id = t.attempt_id`
+
+const active = Prisma.sql`(t.attempt_open OR NOT t.attempt_used OR t.state IN ('checking', 'staging', 'loading', 'transitioning', 'stalled', 'patched', 'baking', 'reverting', 'lost'))`
+
+const ms = (at: Date | null): number | null => (at === null ? null : at.getTime())
+
+const targetView = (row: TargetRow): TargetView => ({
+  id: row.id, hostId: row.host_id, hostName: row.host_name, waveId: row.wave_id, buildId: row.build_id, state: row.state, generation: row.generation,
+  tries: row.tries, since: row.since.getTime(), notBefore: ms(row.not_before), touched: row.touched, bootIdBefore: row.boot_id_before, bakeUntil: ms(row.bake_until),
+  stall: row.stall, looks: row.looks, attemptUsed: row.attempt_used, hostBusy: row.host_busy,
+  attempt: row.a_id === null ? null : {
+    id: row.a_id, kind: row.a_kind, number: row.a_number, state: row.a_state, orderedAt: row.a_ordered.getTime(), rungAt: row.a_rung.getTime(),
+    leaseExpired: row.a_expired === true, outcome: row.a_outcome,
+  },
+})
+
+async function loadWaves(tx: Tx, rolloutId: string): Promise<WaveView[]> {
+  const rows = await tx.$queryRaw<{ id: string; index: number; canary: boolean; state: WaveState; hosts: number; counts: Partial<Record<TargetState, number>> | null }[]>`
+    SELECT w.id, w.index, w.canary, w.state, w.hosts, jsonb_object_agg(c.state, c.n) FILTER (WHERE c.n > 0) AS counts
+    FROM waves w LEFT JOIN wave_counts c ON c.wave_id = w.id WHERE w.rollout_id = ${rolloutId}::uuid GROUP BY w.id ORDER BY w.index`
+  return rows.map((row) => ({ ...row, counts: row.counts ?? {} }))
+}
+
+const revertibleOf = (state: string, strategy: Strategy, waves: readonly WaveView[]): 'all' | string[] => {
+  if (state === 'reverting') return 'all'
+  return strategy.onFailure === 'revert-wave' ? waves.filter((wave) => wave.state === 'failed').map((wave) => wave.id) : []
+}
+
+/** One consistent look at a rollout, or null when there is none. */
+export async function loadRolloutView(db: Database, rolloutId: string): Promise<RolloutView | null> {
+  return db.prisma.$transaction(async (tx) => {
+    const rollout = await tx.rollout.findUnique({ where: { id: rolloutId }, select: { id: true, kind: true, state: true, generation: true, strategy: true, errorsForgiven: true } })
+    if (!rollout) return null
+    const strategy = rollout.strategy as unknown as Strategy
+    const waves = await loadWaves(tx, rolloutId)
+    const activeRows = await tx.$queryRaw<TargetRow[]>`SELECT ${columns} WHERE t.rollout_id = ${rolloutId}::uuid AND ${active} ORDER BY t.host_name`
+    const current = waves.find((wave) => wave.state !== 'passed')
+    const candidates = current ? await tx.$queryRaw<TargetRow[]>`
+      SELECT ${columns} WHERE t.wave_id = ${current.id}::uuid AND t.state = 'pending' AND NOT t.attempt_open AND t.attempt_used
+      ORDER BY (t.not_before IS NOT NULL AND t.not_before > now()), t.not_before NULLS FIRST, t.host_name LIMIT ${strategy.inFlightMax}` : []
+    const from = revertibleOf(rollout.state, strategy, waves)
+    const revertible = from === 'all' || from.length > 0 ? await tx.$queryRaw<TargetRow[]>`
+      SELECT ${columns} WHERE t.rollout_id = ${rolloutId}::uuid AND t.touched AND t.state IN ('succeeded', 'failed', 'cancelled') AND t.attempt_used AND NOT t.attempt_open
+      AND coalesce(t.reason->>'code', '') NOT IN ('REVERT_FAILED')
+      AND (${from === 'all'} OR t.wave_id = ANY(${from === 'all' ? [] : from}::uuid[])) ORDER BY t.host_name LIMIT ${strategy.inFlightMax}` : []
+    const pendingAll = waves.reduce((sum, wave) => sum + (wave.counts.pending ?? 0), 0)
+    return {
+      id: rollout.id, kind: rollout.kind as 'patch' | 'revert', state: rollout.state as RolloutView['state'], generation: rollout.generation, strategy,
+      errorsForgiven: rollout.errorsForgiven, waves, active: activeRows.map(targetView), candidates: candidates.map(targetView), revertible: revertible.map(targetView),
+      pending: pendingAll - activeRows.filter((row) => row.state === 'pending').length,
+    }
+  }, { isolationLevel: 'RepeatableRead' })
+}
+
+/** Rollouts that are not ended, or still have something in flight: what the timer looks at. */
+export async function liveRollouts(db: Database): Promise<string[]> {
+  const rows = await db.prisma.$queryRaw<{ id: string }[]>`
+    SELECT id FROM rollouts WHERE state IN ('scheduled', 'running', 'held', 'reverting')
+    UNION SELECT DISTINCT t.rollout_id FROM targets t WHERE ${active}`
+  return rows.map((row) => row.id)
+}
+
+export async function databaseNow(db: Database): Promise<number> {
+  const [row] = await db.prisma.$queryRaw<{ at: Date }[]>`SELECT clock_timestamp() AS at`
+  return (row?.at ?? new Date(0)).getTime()
+}

@@ -9,6 +9,7 @@ import { digest } from './kernels.js'
 import type { Kernel } from './kernels.js'
 import type { BuiltModules } from './modules.js'
 import { cacheDir, imageSources } from './paths.js'
+import { pruneUnused, touch } from './prune.js'
 import type { Userland } from './userland.js'
 
 /** Changes when the image's layout changes, so that older ones are not taken. */
@@ -38,8 +39,12 @@ export async function ensureImage(userland: Userland, kernel: Kernel, built: Bui
 
 async function archive(name: string, entries: () => Promise<CpioEntry[]>): Promise<string> {
   const file = path.join(cacheDir(), 'images', name)
-  if (existsSync(file)) return file
+  if (existsSync(file)) {
+    await touch(file)
+    return file
+  }
   await mkdir(path.dirname(file), { recursive: true })
+  await pruneUnused(path.dirname(file), /\.cpio/)
   const half = `${file}.${process.pid}`
   await writeFile(half, cpioArchive(await entries()))
   await rename(half, file)

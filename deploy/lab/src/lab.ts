@@ -137,7 +137,8 @@ async function bootAll(dir: string, wanted: readonly Wanted[], accel: Accel, say
     throw error
   }
   await writing
-  const up = [...known.values()].filter((host) => host.process).sort((one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }))
+  const running = await Promise.all([...known.values()].map(async (host) => await machineRuns(host.process, host.uuid) ? [host] : []))
+  const up = running.flat().sort((one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }))
   return { dir, accel, hosts: up.map(publicHost) }
 }
 
@@ -189,7 +190,7 @@ export async function labDown(options: DownOptions = {}): Promise<string[]> {
   const stopped = await withLock(path.join(dir, 'lock'), LAB_LOCK_MS, async () => {
     const state = await readState(dir)
     const running = await Promise.all(state.hosts.map(async (host) => await stopMachine(host.process, host.uuid) ? [host.name] : []))
-    await writeState(dir, { format: 1, hosts: state.hosts.map(({ process: _, ...host }) => host) })
+    await writeState(dir, { format: 1, hosts: state.hosts.map((host): HostRecord => ({ ...host, process: undefined })) })
     if (options.wipe) for (const name of ['lab.json', 'hosts', 'id', 'id.pub']) await rm(path.join(dir, name), { recursive: true, force: true })
     return running.flat()
   })
@@ -228,5 +229,6 @@ export async function labPowerOff(host: Pick<LabHost, 'labDir' | 'name'>): Promi
     const record = state.hosts.find((each) => each.name === host.name)
     if (!record) throw new Error(`There is no host ${host.name} in the lab ${host.labDir}.`)
     await stopMachine(record.process, record.uuid)
+    await writeState(host.labDir, { format: 1, hosts: state.hosts.map((each) => each.name === host.name ? { ...record, process: undefined } : each) })
   })
 }

@@ -6,6 +6,7 @@ import { ensureKernel, digest } from './kernels.js'
 import type { Kernel, KernelKey } from './kernels.js'
 import type { Say } from './machine.js'
 import { cacheDir, moduleSources } from './paths.js'
+import { pruneUnused, touch } from './prune.js'
 import { must, run } from './run.js'
 
 export interface BuiltModules {
@@ -28,7 +29,8 @@ export async function buildModules(kernel: Kernel, say: Say): Promise<BuiltModul
   const names = (await readdir(moduleSources)).filter((name) => SOURCE_FILE.test(name)).sort()
   const texts = await Promise.all(names.map((name) => readFile(path.join(moduleSources, name), 'utf8')))
   const dir = path.join(cacheDir(), 'modules', `${kernel.release}-${digest([RECIPE, kernel.id, ...names, ...texts])}`)
-  if (!existsSync(dir)) {
+  if (existsSync(dir)) await touch(dir)
+  else {
     say(`kernel ${kernel.key}: building the lab's modules for ${kernel.release}`)
     const made = await (kernel.ownToolchain ? makeInside : makeHere)(kernel, names)
     // Finished results appear in one step; whoever was slower with the same ones leaves the first.
@@ -36,6 +38,7 @@ export async function buildModules(kernel: Kernel, say: Say): Promise<BuiltModul
       await rm(made, { recursive: true, force: true })
       if (!existsSync(dir)) throw error
     })
+    await pruneUnused(path.dirname(dir), /./)
   }
   const files = (await readdir(dir)).filter((name) => name.endsWith('.ko')).sort()
   return { key: kernel.key, release: kernel.release, modules: Object.fromEntries(files.map((name) => [name.slice(0, -3), path.join(dir, name)])) }

@@ -1,13 +1,16 @@
 // A set of packages in the cache: the newest known one is used until it is old, then the mirror is asked again.
-import { readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { withLock } from './lock.js'
 import type { Say } from './machine.js'
+import { pruneUnused, touch } from './prune.js'
 
 /** Debian updates a stable kernel about monthly; older knowledge is asked for anew when the mirror answers. */
 const REFRESH_AFTER_MS = 30 * 24 * 3_600_000
 /** Fetching a set takes ten seconds to three minutes on a slow line; another process's fetch is waited for this long. */
 const LOCK_WAIT_MS = 20 * 60_000
+/** Folders of sets end in the digest of what is in them. */
+const SET_FOLDER = /(^|-)[0-9a-f]{16}$/
 
 export interface PackageSet<T> {
   /** What progress lines call it. */
@@ -26,6 +29,7 @@ export function ensureNewest<T>(set: PackageSet<T>, say: Say, refresh: boolean):
     const pointer = path.join(set.base, 'current')
     const known = await readFile(pointer, 'utf8').then((text) => text.trim(), () => '')
     const kept = known ? await set.open(known) : undefined
+    if (kept) await touch(path.join(set.base, known))
     if (kept && !refresh && Date.now() - (await stat(pointer)).mtimeMs < REFRESH_AFTER_MS) return kept
     try {
       const name = await set.fetch()
@@ -33,6 +37,9 @@ export function ensureNewest<T>(set: PackageSet<T>, say: Say, refresh: boolean):
       if (!opened) throw new Error(`The set ${name} was fetched and is not complete.`)
       await writeFile(`${pointer}.new`, `${name}\n`)
       await rename(`${pointer}.new`, pointer)
+      // apt's lists are fetched anew with each question: 20 MB a suite that nobody reads in between.
+      await rm(path.join(set.base, 'apt'), { recursive: true, force: true })
+      await pruneUnused(set.base, SET_FOLDER)
       return opened
     } catch (error) {
       if (!kept || refresh) throw error

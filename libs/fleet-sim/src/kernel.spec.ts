@@ -147,7 +147,7 @@ it('every module moves only as the state table says, and at most one is in trans
       if (after === before) return
       // An act may be followed by the end of the transition that it began.
       const reached = new Set<ModuleState>([before])
-      for (const event of [...events, 'transition-ended' as const]) for (const state of [...reached]) for (const to of moduleMoves(state, event, generation)) reached.add(to)
+      for (const event of [...events, 'transition-ended' as const]) for (const state of new Set(reached)) for (const to of moduleMoves(state, event, generation)) reached.add(to)
       expect([...reached], `${name} went from ${before} to ${after}`).toContain(after)
     }
     for (const { op, module } of list) {

@@ -7,6 +7,7 @@ import * as patches from './commits/patches.js'
 import * as plan from './commits/plan.js'
 import * as reports from './commits/reports.js'
 import { type Database, listen, openDatabase } from './database.js'
+import type { ExecuteStore, ReconcileStore } from './port.js'
 import * as catalogue from './views/catalogue.js'
 import * as events from './views/events.js'
 import * as rolloutView from './views/rollout-view.js'
@@ -15,7 +16,7 @@ const questionsAndCommits = { ...claim, ...hosts, ...operator, ...patches, ...pl
 
 type Bound<T> = { readonly [K in keyof T]: T[K] extends (db: Database, ...args: infer A) => infer R ? (...args: A) => R : never }
 
-export interface Store extends Bound<Omit<typeof questionsAndCommits, 'writeFacts'>> {
+export interface Store extends Bound<Omit<typeof questionsAndCommits, 'writeFacts'>>, ReconcileStore, ExecuteStore {
   /** Wakes on new events and on progress; also after every reconnect. Answers how to stop. */
   listen(wake: (channel: 'uptide_events' | 'uptide_progress', payload: string) => void): () => Promise<void>
   close(): Promise<void>
@@ -39,6 +40,7 @@ export async function openStore({ url, migrations, poolMax = poolMaxDefault }: {
   const bound = Object.fromEntries(Object.entries(questionsAndCommits).map(([name, run]) => [name, (...args: unknown[]) => (run as (db: Database, ...args: unknown[]) => unknown)(db, ...args)]))
   return {
     ...(bound as unknown as Bound<typeof questionsAndCommits>),
+    now: () => rolloutView.databaseNow(db),
     listen: (wake) => listen(url, ['uptide_events', 'uptide_progress'], wake as (channel: string, payload: string) => void),
     close: () => db.close(),
   }

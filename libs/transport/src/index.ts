@@ -1,1 +1,6 @@
 export * from './port.js'
+export { sshRoad } from './ssh/road.js'
+export { type SshLimits, sshLimits } from './ssh/limits.js'
+export { fetchHostKey, fingerprint, parseHostKey } from './ssh/host-key.js'
+export { checkPrivateKey, type CredentialCheck } from './ssh/credential.js'
+export { serveSsh, type ServeOptions, type SshServer } from './ssh/serve.js'

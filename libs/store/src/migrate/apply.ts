@@ -34,11 +34,12 @@ interface ScriptAdapter {
 }
 
 /** The adapter cuts a script at every semicolon, also inside a function's body; whole, it is one transaction as well. */
-function wholeScripts(url: string): PrismaPg {
+function wholeScripts(url: string, opened: { dispose(): Promise<void> }[]): PrismaPg {
   const factory = new PrismaPg({ connectionString: url })
   const connect = factory.connect.bind(factory)
   factory.connect = async () => {
     const adapter = await connect()
+    opened.push(adapter)
     const scripts = adapter as unknown as ScriptAdapter
     scripts.executeScript = async (script) => {
       try { await scripts.client.query(script) } catch (error) { scripts.onError(error) }
@@ -55,16 +56,23 @@ function wholeScripts(url: string): PrismaPg {
  */
 export async function applyMigrations(url: string, folder: string): Promise<string[]> {
   const SchemaEngine = await loadEngine()
+  const opened: { dispose(): Promise<void> }[] = []
+  try {
+    const engine = await SchemaEngine.new({ datamodels: undefined }, () => {}, bindMigrationAwareSqlAdapterFactory(wholeScripts(url, opened)))
+    const { appliedMigrationNames } = await engine.applyMigrations({ migrationsList: migrationsIn(folder), filters: { externalTables: [], externalEnums: [] } })
+    return appliedMigrationNames
+  } finally {
+    // The engine leaves its connections open.
+    for (const adapter of opened) await adapter.dispose().catch(() => {})
+  }
+}
+
+function migrationsIn(folder: string): object {
   const names = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort()
-  const engine = await SchemaEngine.new({ datamodels: undefined }, () => {}, bindMigrationAwareSqlAdapterFactory(wholeScripts(url)))
-  const { appliedMigrationNames } = await engine.applyMigrations({
-    migrationsList: {
-      baseDir: folder,
-      lockfile: { path: 'migration_lock.toml', content: readFileSync(path.join(folder, 'migration_lock.toml'), 'utf8') },
-      shadowDbInitScript: '',
-      migrationDirectories: names.map((name) => ({ path: name, migrationFile: { path: 'migration.sql', content: { tag: 'ok', value: readFileSync(path.join(folder, name, 'migration.sql'), 'utf8') } } })),
-    },
-    filters: { externalTables: [], externalEnums: [] },
-  })
-  return appliedMigrationNames
+  return {
+    baseDir: folder,
+    lockfile: { path: 'migration_lock.toml', content: readFileSync(path.join(folder, 'migration_lock.toml'), 'utf8') },
+    shadowDbInitScript: '',
+    migrationDirectories: names.map((name) => ({ path: name, migrationFile: { path: 'migration.sql', content: { tag: 'ok', value: readFileSync(path.join(folder, name, 'migration.sql'), 'utf8') } } })),
+  }
 }

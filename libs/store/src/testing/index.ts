@@ -1,0 +1,3 @@
+// For the specs of every workspace: `@uptide/store/testing`.
+export { freshDatabase, type FreshDatabase } from './database.js'
+export * from './fleet.js'

@@ -13,6 +13,7 @@ import { withLock } from './lock.js'
 import { ensureMachine } from './machine.js'
 import type { Say } from './machine.js'
 import { buildModules } from './modules.js'
+import type { BuiltModules } from './modules.js'
 import { defaultLabDir } from './paths.js'
 import { choosePorts, portIsFree, spread } from './ports.js'
 import { FILES, machineRuns, startMachine, stopMachine, waitUntilUp } from './qemu.js'
@@ -81,7 +82,7 @@ export async function labUp(options: LabOptions = {}): Promise<Lab> {
   return withLock(path.join(dir, 'lock'), LAB_LOCK_MS, () => bootAll(dir, wanted, accel, say))
 }
 
-interface Prepared { readonly kernel: Kernel, readonly shared: readonly string[] }
+interface Prepared { readonly kernel: Kernel, readonly built: BuiltModules, readonly shared: readonly string[] }
 
 /** Fetches and builds what the kernels need and the cache lacks; each kernel's work runs beside the others'. */
 export async function prepareKernels(keys: readonly KernelKey[], say: Say, refresh = false): Promise<ReadonlyMap<KernelKey, Prepared>> {
@@ -93,7 +94,7 @@ export async function prepareKernels(keys: readonly KernelKey[], say: Say, refre
   }))
   const [programs, ready] = await Promise.all([userland, kernels])
   const prepared = new Map<KernelKey, Prepared>()
-  for (const { kernel, built } of ready) prepared.set(kernel.key, { kernel, shared: await ensureImage(programs, kernel, built) })
+  for (const { kernel, built } of ready) prepared.set(kernel.key, { kernel, built, shared: await ensureImage(programs, kernel, built) })
   return prepared
 }
 

@@ -5,7 +5,6 @@ import { parseArgs, USAGE } from './args.js'
 import type { Order } from './args.js'
 import { ensureMachine } from './machine.js'
 import { labDown, labReboot, labStatus, labUp, prepareKernels } from './lab.js'
-import { labModules } from './modules.js'
 import { quoted, sshArgs } from './ssh.js'
 import type { LabHost } from './state.js'
 
@@ -64,8 +63,7 @@ const commands: Readonly<Record<Order['command'], (order: Order) => Promise<numb
   },
   async build(order) {
     await ensureMachine(say)
-    await prepareKernels(order.kernels, say, order.refresh)
-    const built = await Promise.all(order.kernels.map((key) => labModules(key, say)))
+    const built = [...(await prepareKernels(order.kernels, say, order.refresh)).values()].map((each) => each.built)
     print(table([['KERNEL', 'RELEASE', 'MODULES'], ...built.map((each) => [each.key, each.release, Object.keys(each.modules).join(' ')])]))
     if (order.json) print(JSON.stringify({ kernels: built }))
     return EXIT.ok

@@ -1,5 +1,5 @@
 // A set of packages in the cache: the newest known one is used until it is old, then the mirror is asked again.
-import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { withLock } from './lock.js'
 import type { Say } from './machine.js'
@@ -7,6 +7,7 @@ import { pruneUnused, touch } from './prune.js'
 
 /** Debian updates a stable kernel about monthly; older knowledge is asked for anew when the mirror answers. */
 const REFRESH_AFTER_MS = 30 * 24 * 3_600_000
+const RETRY_AFTER_MS = 24 * 3_600_000
 /** Fetching a set takes ten seconds to three minutes on a slow line; another process's fetch is waited for this long. */
 const LOCK_WAIT_MS = 20 * 60_000
 /** Folders of sets end in the digest of what is in them. */
@@ -43,6 +44,8 @@ export function ensureNewest<T>(set: PackageSet<T>, say: Say, refresh: boolean):
       return opened
     } catch (error) {
       if (!kept || refresh) throw error
+      // Asked again tomorrow, not with every command of a machine without a network.
+      await utimes(pointer, new Date(), new Date(Date.now() - REFRESH_AFTER_MS + RETRY_AFTER_MS))
       say(`${set.label}: the mirror could not be asked for a newer one (${(error as Error).message.split('\n')[0]}); the one in the cache is used`)
       return kept
     }

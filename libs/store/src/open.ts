@@ -16,7 +16,9 @@ const questionsAndCommits = { ...claim, ...hosts, ...operator, ...patches, ...pl
 
 type Bound<T> = { readonly [K in keyof T]: T[K] extends (db: Database, ...args: infer A) => infer R ? (...args: A) => R : never }
 
-export interface Store extends Bound<Omit<typeof questionsAndCommits, 'writeFacts'>>, ReconcileStore, ExecuteStore {
+export interface Store extends Bound<typeof questionsAndCommits> {
+  /** The database's clock, milliseconds since the epoch. */
+  now(): Promise<number>
   /** Wakes on new events and on progress; also after every reconnect. Answers how to stop. */
   listen(wake: (channel: 'uptide_events' | 'uptide_progress', payload: string) => void): () => Promise<void>
   close(): Promise<void>
@@ -38,10 +40,11 @@ export async function openStore({ url, migrations, poolMax = poolMaxDefault }: {
     throw new Error(`The database has synchronous_commit = ${row.setting}: an acknowledged step could be lost, and a host be patched twice. Set it to on.`)
   }
   const bound = Object.fromEntries(Object.entries(questionsAndCommits).map(([name, run]) => [name, (...args: unknown[]) => (run as (db: Database, ...args: unknown[]) => unknown)(db, ...args)]))
-  return {
+  const store: Store = {
     ...(bound as unknown as Bound<typeof questionsAndCommits>),
     now: () => rolloutView.databaseNow(db),
     listen: (wake) => listen(url, ['uptide_events', 'uptide_progress'], wake as (channel: string, payload: string) => void),
     close: () => db.close(),
   }
+  return store satisfies ReconcileStore & ExecuteStore
 }

@@ -42,7 +42,7 @@ export interface AttemptBrief {
   readonly host: {
     readonly id: string; readonly name: string; readonly address: string; readonly port: number; readonly user: string
     readonly gateMode: 'installed' | 'zero-install'; readonly hostKey: string; readonly credentialId: string
-    readonly kernelRelease: string | null; readonly kernelBuildId: string | null
+    readonly kernelRelease: string | null; readonly kernelBuildId: string | null; readonly taint: number | null
   }
   readonly build: {
     readonly id: string; readonly moduleName: string; readonly sha256: string; readonly sizeBytes: number

@@ -286,6 +286,9 @@ CREATE INDEX "events_rollout_id_seq_idx" ON "events"("rollout_id", "seq");
 CREATE INDEX "events_host_id_seq_idx" ON "events"("host_id", "seq");
 
 -- CreateIndex
+CREATE INDEX "events_kind_seq_idx" ON "events"("kind", "seq");
+
+-- CreateIndex
 CREATE UNIQUE INDEX "tokens_name_key" ON "tokens"("name");
 
 -- CreateIndex

@@ -7,7 +7,7 @@ interface BriefRow {
   kind: AttemptKind; number: number; target_id: string; state: TargetState; generation: number; touched: boolean; boot_id_before: string | null; loaded_at: Date | null
   wave_index: number | null; rollout_id: string; rollout_name: string; strategy: Strategy
   host_id: string; host_name: string; address: string; port: number; user: string; gate_mode: 'installed' | 'zero-install'; host_key: string; credential_id: string
-  kernel_release: string | null; kernel_build_id: string | null
+  kernel_release: string | null; kernel_build_id: string | null; taint: number | null
   build_id: string; module_name: string; sha256: string; size_bytes: number; b_release: string; b_build_id: string | null; srcversion: string | null; module_build_id: string | null
   objects: { name: string; functions: string[] }[]
 }
@@ -58,7 +58,7 @@ async function briefRow(tx: Tx, attemptId: string): Promise<BriefRow> {
   const [row] = await tx.$queryRaw<BriefRow[]>`
     SELECT a.kind, a.number, t.id AS target_id, t.state, t.generation, t.touched, t.boot_id_before, t.loaded_at, w.index AS wave_index,
       r.id AS rollout_id, r.name AS rollout_name, r.strategy, h.id AS host_id, h.name AS host_name, h.address, h.port, h."user", h.gate_mode, h.host_key, h.credential_id,
-      h.kernel_release, h.kernel_build_id, b.id AS build_id, b.module_name, b.sha256, b.size_bytes, b.kernel_release AS b_release, b.kernel_build_id AS b_build_id,
+      h.kernel_release, h.kernel_build_id, h.taint, b.id AS build_id, b.module_name, b.sha256, b.size_bytes, b.kernel_release AS b_release, b.kernel_build_id AS b_build_id,
       b.srcversion, b.module_build_id, b.objects
     FROM attempts a JOIN targets t ON t.id = a.target_id JOIN rollouts r ON r.id = t.rollout_id JOIN hosts h ON h.id = t.host_id
       JOIN builds b ON b.id = t.build_id LEFT JOIN waves w ON w.id = t.wave_id WHERE a.id = ${attemptId}::uuid`
@@ -72,7 +72,7 @@ const brief = (attemptId: string, row: BriefRow, lease: { token: bigint; expires
   rollout: { id: row.rollout_id, name: row.rollout_name, strategy: row.strategy },
   host: {
     id: row.host_id, name: row.host_name, address: row.address, port: row.port, user: row.user, gateMode: row.gate_mode, hostKey: row.host_key, credentialId: row.credential_id,
-    kernelRelease: row.kernel_release, kernelBuildId: row.kernel_build_id,
+    kernelRelease: row.kernel_release, kernelBuildId: row.kernel_build_id, taint: row.taint,
   },
   build: {
     id: row.build_id, moduleName: row.module_name, sha256: row.sha256, sizeBytes: row.size_bytes, kernelRelease: row.b_release, kernelBuildId: row.b_build_id,

@@ -1,8 +1,9 @@
 // Hosts, credentials and tokens: each change with its event.
+import { storable } from '@uptide/evidence'
 import { type Database, isUniqueViolation, write } from '../database.js'
 import { newId } from '../ids.js'
 import type { HostFacts, Principal } from '../port.js'
-import { writeFacts } from './reports.js'
+import { writeFacts } from './host-state.js'
 
 export interface NewHost {
   readonly name: string; readonly address: string; readonly port: number; readonly user: string; readonly gateMode: 'installed' | 'zero-install'
@@ -28,14 +29,14 @@ export async function addHost(db: Database, host: NewHost, principal: Principal)
 export async function recordProbe(db: Database, host: { id: string; name: string }, found: { facts: HostFacts } | { code: string; says: string }, principal: Principal): Promise<void> {
   await write(db, principal, async ({ tx, emit }) => {
     if ('facts' in found) {
-      await writeFacts(tx, [{ hostId: host.id, facts: found.facts }])
+      await writeFacts(tx, [{ hostId: host.id, facts: storable(found.facts) }])
       emit({ kind: 'host.probed', hostId: host.id, data: { host: host.name, kernelRelease: found.facts.kernelRelease, bootId: found.facts.bootId, mechanism: found.facts.mechanism, taint: found.facts.taint, loaded: found.facts.loaded.map((one) => one.name) } })
       return
     }
     // A changed key is no outage: somebody must look before the host is touched again.
     const state = found.code === 'HOST_KEY_CHANGED' ? 'quarantined' : 'unreachable'
-    await tx.host.updateMany({ where: { id: host.id, state: { not: 'quarantined' } }, data: { state, reason: { code: found.code, says: found.says } } })
-    emit({ kind: `host.${state}`, hostId: host.id, data: { host: host.name, reason: found } })
+    const { count } = await tx.host.updateMany({ where: { id: host.id, state: { not: 'quarantined' } }, data: { state, reason: storable({ code: found.code, says: found.says }) } })
+    if (count > 0) emit({ kind: `host.${state}`, hostId: host.id, data: { host: host.name, reason: { code: found.code, says: found.says } } })
   })
 }
 

@@ -1,6 +1,7 @@
 // What an operator does to a rollout: acts guarded by state, each with its event.
+import { canonicalJson, storable } from '@uptide/evidence'
 import { type RolloutAct, rolloutActs, type RolloutState, type Strategy, targetMeaning, whyNot } from '@uptide/rollout'
-import { type Database, isUniqueViolation, write } from '../database.js'
+import { type Database, isUniqueViolation, sha256, write } from '../database.js'
 import { newId } from '../ids.js'
 import type { Principal } from '../port.js'
 
@@ -15,6 +16,9 @@ export interface NewRollout {
   readonly skipped: readonly { readonly hostId: string; readonly hostName: string; readonly reason: { readonly code: string; readonly says: string } }[]
 }
 
+/** The log names the plan by its hash: with 100,000 hosts it is 10 MB, and it stands with the rollout. */
+const sha256Hex = (text: string): string => Buffer.from(sha256(Buffer.from(text))).toString('hex')
+
 /** Rows of one statement: 100,000 targets go in 20 of them. */
 const rowsAtOnce = 5_000
 
@@ -23,7 +27,7 @@ export async function createRollout(db: Database, made: NewRollout, principal: P
   const id = newId()
   try {
     return await write(db, principal, async ({ tx, emit }) => {
-      await tx.rollout.create({ data: { id, name: made.name, kind: 'patch', patchId: made.patchId, strategy: made.strategy as object, plan: made.plan, state: made.start ? 'scheduled' : 'draft', createdBy: principal } })
+      await tx.rollout.create({ data: { id, name: made.name, kind: 'patch', patchId: made.patchId, strategy: made.strategy as object, plan: storable(made.plan), state: made.start ? 'scheduled' : 'draft', createdBy: principal } })
       const waves = made.waves.map((wave, index) => ({ id: newId(), index, ...wave }))
       await tx.wave.createMany({ data: waves.map((wave) => ({ id: wave.id, rolloutId: id, index: wave.index, canary: wave.canary, hosts: wave.targets.length })) })
       const rows = [
@@ -37,7 +41,7 @@ export async function createRollout(db: Database, made: NewRollout, principal: P
           SELECT x.id, ${id}::uuid, x."waveId", x."hostId", x."hostName", x."buildId", x.state, nullif(x.reason, 'null'::jsonb), CASE WHEN x.state = 'skipped' THEN now() END
           FROM jsonb_to_recordset(${JSON.stringify(slice)}::jsonb) AS x(id uuid, "waveId" uuid, "hostId" uuid, "hostName" text, "buildId" uuid, state text, reason jsonb)`
       }
-      emit({ kind: 'rollout.created', rolloutId: id, data: { name: made.name, state: made.start ? 'scheduled' : 'draft', hosts: rows.length - made.skipped.length, skipped: made.skipped.length, waves: made.waves.length, plan: made.plan, strategy: made.strategy } })
+      emit({ kind: 'rollout.created', rolloutId: id, data: { name: made.name, state: made.start ? 'scheduled' : 'draft', hosts: rows.length - made.skipped.length, skipped: made.skipped.length, waves: made.waves.length, planSha256: sha256Hex(canonicalJson(storable(made.plan))), strategy: made.strategy } })
       return { ok: true as const, id }
     })
   } catch (error) {
@@ -62,7 +66,7 @@ export async function actOnRollout(db: Database, rolloutId: string, act: Rollout
     if (to !== row.state) {
       await tx.rollout.update({
         where: { id: rolloutId },
-        data: { state: to, reason, generation: { increment: 1 }, ...(act === 'resume' ? { errorsForgiven: sum?.n ?? 0 } : {}), endedAt: to === 'cancelled' ? new Date() : null },
+        data: { state: to, reason: storable(reason), generation: { increment: 1 }, ...(act === 'resume' ? { errorsForgiven: sum?.n ?? 0 } : {}), endedAt: to === 'cancelled' ? new Date() : null },
       })
     }
     emit({ kind: `rollout.${to}`, rolloutId, data: { rollout: row.name, from: row.state, to, act, reason } })
@@ -81,8 +85,9 @@ export async function revertHosts(db: Database, rolloutId: string, hosts: readon
   return write<{ ok: true; reverted: number } | { ok: false; refused: { host: string; says: string }[] }>(db, principal, async ({ tx, emit, undo }) => {
     await tx.$queryRaw`SELECT 1 FROM rollouts WHERE id = ${rolloutId}::uuid FOR UPDATE`
     const rows = await tx.target.findMany({ where: { rolloutId, hostName: { in: [...hosts] } }, select: { id: true, hostId: true, hostName: true, state: true, attemptOpen: true, touched: true } })
+    const byName = new Map(rows.map((row) => [row.hostName, row]))
     const refused = hosts.flatMap((host) => {
-      const row = rows.find((one) => one.hostName === host)
+      const row = byName.get(host)
       if (!row) return [{ host, says: `${host} is not part of this rollout.` }]
       if (row.attemptOpen) return [{ host, says: `${host} has an attempt under way; ask again when it has ended, or revert the whole rollout.` }]
       return revertibleStates.includes(row.state) && row.touched ? [] : [{ host, says: `${host} is ${row.state}${row.touched ? '' : ' and holds nothing of this rollout'}.` }]

@@ -1,4 +1,5 @@
 // Applies a plan: all of it in one transaction, in a few set-based statements, each guarded.
+import { storable } from '@uptide/evidence'
 import { type Decision, type Plan, type RolloutView, rolloutEnded, targetMeaning, type TargetView } from '@uptide/rollout'
 import { type Database, type Tx, write, type Writing } from '../database.js'
 import { newId } from '../ids.js'
@@ -9,15 +10,22 @@ const pick = <K extends Decision['do']>(plan: Plan, kind: K): Of<K>[] => plan.de
 
 export interface PlanCommitted { readonly committed: boolean; readonly toRing: string[]; readonly dropped: number }
 
+const wakeAt = (plan: Plan): Date | null => (plan.wakeAt === null ? null : new Date(plan.wakeAt))
+
+/** Applies `plan`, made of `view`; see ReconcileStore. */
 export async function commitPlan(db: Database, view: RolloutView, plan: Plan, principal: Principal): Promise<PlanCommitted> {
-  if (plan.decisions.length === 0) return { committed: true, toRing: [], dropped: 0 }
+  if (plan.decisions.length === 0) {
+    await db.prisma.$executeRaw`UPDATE rollouts SET wake_at = ${wakeAt(plan)} WHERE id = ${view.id}::uuid AND generation = ${view.generation} AND wake_at IS DISTINCT FROM ${wakeAt(plan)}`
+    return { committed: true, toRing: [], dropped: 0 }
+  }
   return write<PlanCommitted>(db, principal, async (writing) => {
     const guarded = await writing.tx.rollout.updateMany({
       where: { id: view.id, generation: view.generation },
-      data: { generation: { increment: 1 }, wakeAt: plan.wakeAt === null ? null : new Date(plan.wakeAt) },
+      data: { generation: { increment: 1 }, wakeAt: wakeAt(plan) },
     })
     if (guarded.count === 0) return writing.undo({ committed: false, toRing: [], dropped: 0 })
     const known = new Map([...view.active, ...view.candidates, ...view.revertible].map((target) => [target.id, target]))
+    await lockTargets(writing.tx, plan)
     const abandoned = await abandon(writing, view, pick(plan, 'abandon-attempt'), known)
     const moved = await moveTargets(writing, view, plan, known)
     const ordered = await order(writing, view, pick(plan, 'order-attempt'), known)
@@ -25,9 +33,15 @@ export async function commitPlan(db: Database, view: RolloutView, plan: Plan, pr
     await moveWaves(writing, view, pick(plan, 'move-wave'))
     await moveRollout(writing, view, pick(plan, 'move-rollout'))
     const again = pick(plan, 'ring-attempt').map((one) => one.attemptId)
-    if (again.length > 0) await writing.tx.attempt.updateMany({ where: { id: { in: again }, state: 'ordered' }, data: { rungAt: new Date() } })
+    if (again.length > 0) await writing.tx.$executeRaw`UPDATE attempts SET rung_at = now() WHERE id = ANY(${again}::uuid[]) AND state = 'ordered'`
     return { committed: true, toRing: [...ordered.attemptIds, ...again], dropped: abandoned + moved + ordered.dropped }
   })
+}
+
+/** In the order in which group commits lock them: two writers then wait for each other in turn, never in a circle. */
+async function lockTargets(tx: Tx, plan: Plan): Promise<void> {
+  const ids = plan.decisions.flatMap((one) => ('targetId' in one ? [one.targetId] : []))
+  if (ids.length > 0) await tx.$executeRaw`SELECT 1 FROM targets WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE`
 }
 
 async function abandon({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'abandon-attempt'>[], known: ReadonlyMap<string, TargetView>): Promise<number> {
@@ -74,7 +88,7 @@ const updateTargets = (tx: Tx, rows: readonly object[]): Promise<{ id: string }[
     touched = coalesce((x."set"->>'touched')::boolean, t.touched),
     stall = CASE WHEN x."set" ? 'stall' THEN nullif(x."set"->'stall', 'null'::jsonb) ELSE t.stall END,
     attempt_used = coalesce((x."set"->>'attemptUsed')::boolean, t.attempt_used)
-  FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS x(id uuid, generation int, "from" text, "to" text, reason jsonb, "set" jsonb, settled boolean)
+  FROM jsonb_to_recordset(${JSON.stringify(storable(rows))}::jsonb) AS x(id uuid, generation int, "from" text, "to" text, reason jsonb, "set" jsonb, settled boolean)
   WHERE t.id = x.id AND t.generation = x.generation AND t.state = x."from" AND NOT t.attempt_open RETURNING t.id`
 
 async function order({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'order-attempt'>[], known: ReadonlyMap<string, TargetView>): Promise<{ attemptIds: string[]; dropped: number }> {
@@ -105,7 +119,7 @@ async function order({ tx, emit }: Writing, view: RolloutView, decisions: readon
 async function cancelPending({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'cancel-pending'>[]): Promise<void> {
   for (const one of decisions) {
     const count = await tx.$executeRaw`
-      UPDATE targets SET state = 'cancelled', reason = ${JSON.stringify(one.reason)}::jsonb, generation = generation + 1, since = now(), settled_at = now()
+      UPDATE targets SET state = 'cancelled', reason = ${JSON.stringify(storable(one.reason))}::jsonb, generation = generation + 1, since = now(), settled_at = now()
       WHERE rollout_id = ${view.id}::uuid AND state = 'pending' AND NOT attempt_open`
     if (count > 0) emit({ kind: 'rollout.pending-cancelled', rolloutId: view.id, data: { targets: count, reason: one.reason } })
   }
@@ -122,7 +136,10 @@ async function moveWaves({ tx, emit }: Writing, view: RolloutView, decisions: re
 async function moveRollout({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'move-rollout'>[]): Promise<void> {
   for (const one of decisions) {
     const ended = rolloutEnded.has(one.to)
-    await tx.rollout.update({ where: { id: view.id }, data: { state: one.to, reason: { ...one.reason }, ...(one.to === 'running' ? { startedAt: new Date() } : {}), endedAt: ended ? new Date() : null } })
+    await tx.$executeRaw`
+      UPDATE rollouts SET state = ${one.to}, reason = ${JSON.stringify(storable(one.reason))}::jsonb,
+        started_at = CASE WHEN ${one.to === 'running'} THEN coalesce(started_at, now()) ELSE started_at END, ended_at = CASE WHEN ${ended} THEN now() END
+      WHERE id = ${view.id}::uuid`
     emit({ kind: `rollout.${one.to}`, rolloutId: view.id, data: { from: view.state, to: one.to, reason: one.reason } })
   }
 }

@@ -43,6 +43,19 @@ const revertibleOf = (state: string, strategy: Strategy, waves: readonly WaveVie
   return strategy.onFailure === 'revert-wave' ? waves.filter((wave) => wave.state === 'failed').map((wave) => wave.id) : []
 }
 
+/**
+ * Those that may be tried now, by name, then those whose next try has its time. Each part is the beginning of a range of
+ * the index on pending targets, so that a wave of any size costs the same.
+ */
+const loadCandidates = (tx: Tx, waveId: string, limit: number): Promise<TargetRow[]> => {
+  const part = (when: Prisma.Sql, later: boolean): Prisma.Sql => Prisma.sql`(
+    SELECT id, ${later} AS later FROM targets WHERE wave_id = ${waveId}::uuid AND state = 'pending' AND NOT attempt_open AND attempt_used AND ${when}
+    ORDER BY not_before NULLS FIRST, host_name LIMIT ${limit})`
+  return tx.$queryRaw<TargetRow[]>`
+    WITH next AS (${part(Prisma.sql`not_before <= now()`, false)} UNION ALL ${part(Prisma.sql`not_before IS NULL`, false)} UNION ALL ${part(Prisma.sql`not_before > now()`, true)})
+    SELECT ${columns} JOIN next ON next.id = t.id ORDER BY next.later, CASE WHEN next.later THEN t.not_before END, t.host_name LIMIT ${limit}`
+}
+
 /** One consistent look at a rollout, or null when there is none. */
 export async function loadRolloutView(db: Database, rolloutId: string): Promise<RolloutView | null> {
   return db.prisma.$transaction(async (tx) => {
@@ -52,9 +65,7 @@ export async function loadRolloutView(db: Database, rolloutId: string): Promise<
     const waves = await loadWaves(tx, rolloutId)
     const activeRows = await tx.$queryRaw<TargetRow[]>`SELECT ${columns} WHERE t.rollout_id = ${rolloutId}::uuid AND ${active} ORDER BY t.host_name`
     const current = waves.find((wave) => wave.state !== 'passed')
-    const candidates = current ? await tx.$queryRaw<TargetRow[]>`
-      SELECT ${columns} WHERE t.wave_id = ${current.id}::uuid AND t.state = 'pending' AND NOT t.attempt_open AND t.attempt_used
-      ORDER BY (t.not_before IS NOT NULL AND t.not_before > now()), t.not_before NULLS FIRST, t.host_name LIMIT ${strategy.inFlightMax}` : []
+    const candidates = current ? await loadCandidates(tx, current.id, strategy.inFlightMax) : []
     const from = revertibleOf(rollout.state, strategy, waves)
     const revertible = from === 'all' || from.length > 0 ? await tx.$queryRaw<TargetRow[]>`
       SELECT ${columns} WHERE t.rollout_id = ${rolloutId}::uuid AND t.touched AND t.state IN ('succeeded', 'failed', 'cancelled') AND t.attempt_used AND NOT t.attempt_open

@@ -75,6 +75,6 @@ describe('the migrations', () => {
 /** In a process of its own: the engine keeps its memory per process. */
 async function inProcess(url: string): Promise<string[]> {
   const program = `import { applyMigrations } from '@uptide/store'; console.log(JSON.stringify(await applyMigrations(process.argv[1], process.argv[2])))`
-  const { stdout } = await promisify(execFile)(process.execPath, ['--conditions=development', '--import', `${root}/libs/store/src/testing/typescript.mjs`, '--input-type=module', '-e', program, url, migrationsFolder], { cwd: `${root}/libs/store` })
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program, url, migrationsFolder], { cwd: `${root}/libs/store` })
   return JSON.parse(stdout) as string[]
 }

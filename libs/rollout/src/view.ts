@@ -74,11 +74,13 @@ export interface RolloutView {
    */
   readonly candidates: readonly TargetView[]
   /**
-   * The next settled targets whose host may still hold our module (touched, and succeeded, failed or cancelled), at
+   * The next settled targets whose host may still hold our module (touched, and succeeded, failed or cancelled, and its revert has not failed), at
    * most inFlightMax of them. Of the whole rollout while it is reverting; of its failed waves when the strategy says
    * `revert-wave`; else none.
    */
   readonly revertible: readonly TargetView[]
+  /** Hosts whose revert failed: they may still hold our module, and nothing more is tried. */
+  readonly unreverted: number
   /** Pending targets without an open attempt in the whole rollout. */
   readonly pending: number
 }

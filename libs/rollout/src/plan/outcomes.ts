@@ -68,7 +68,7 @@ function failed(draft: Draft, target: TargetView, attempt: AttemptView, outcome:
   const contact = draft.rules.isContact(code)
   if (target.state === 'reverting') {
     if (contact || draft.rules.retryOf(code) !== 'never') retryRevert(draft, target, code)
-    else draft.move(target, 'failed', because(code, `The revert failed. ${reason.says}`))
+    else draft.move(target, 'failed', because('REVERT_FAILED', `The revert failed. ${reason.says}`))
   } else if (contact && touched) lost(draft, target, reason)
   else if ((code === 'NOT_LOADED' || code === 'NOT_ACTIVE') && outcome.touched === 'no' && attempt.kind !== 'apply') gone(draft, target)
   else if (draft.rules.retryOf(code) !== 'never') retry(draft, target, code, reason, touched)

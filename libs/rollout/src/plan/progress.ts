@@ -2,7 +2,7 @@
 import { targetMeaning } from '../states.js'
 import type { TargetView, WaveView } from '../view.js'
 import { because, type Draft, isOpen } from './draft.js'
-import { countUnsettled } from './threshold.js'
+import { countUnsettled, judge } from './threshold.js'
 
 /** Another rollout's attempt on the host is looked for again after this long. */
 const busyAgainMs = 5_000
@@ -22,6 +22,8 @@ export function advanceWaves(draft: Draft): void {
     }
     if (wave.state === 'failed') return
     if (!unsettledInFlight(wave)) {
+      // Settled, but with more bad hosts than a person has accepted: it waits for `resume`.
+      if (judge(draft).broken) return
       draft.decide({ do: 'move-wave', waveId: wave.id, to: 'passed', reason: because('WAVE_PASSED', 'Every host of it is settled and the threshold is kept.') })
       return
     }
@@ -67,14 +69,13 @@ export function startReverts(draft: Draft): void {
 export function endRollout(draft: Draft): void {
   const { view } = draft
   const quiet = view.active.length === 0
-  const failedReverts = view.waves.reduce((sum, wave) => sum + (wave.counts.failed ?? 0), 0)
   if (view.state === 'running' && quiet && view.waves.every((wave) => wave.state === 'passed')) {
     const bad = view.waves.reduce((sum, wave) => sum + (wave.counts.failed ?? 0) + (wave.counts.reverted ?? 0), 0)
     draft.decide({ do: 'move-rollout', to: 'succeeded', reason: because('DONE', bad === 0 ? 'Every wave has passed.' : `Every wave has passed; ${bad} hosts are not patched, within the limit.`) })
   }
   if (view.state === 'reverting' && quiet && view.revertible.length === 0 && view.pending === 0) {
-    draft.decide(failedReverts === 0
+    draft.decide(view.unreverted === 0
       ? { do: 'move-rollout', to: 'reverted', reason: because('REVERTED', 'No host holds the patch any more.') }
-      : { do: 'move-rollout', to: 'failed', reason: because('REVERT_INCOMPLETE', `${failedReverts} hosts failed; look at each of them.`) })
+      : { do: 'move-rollout', to: 'failed', reason: because('REVERT_INCOMPLETE', `${view.unreverted} hosts could not be taken back; look at each of them.`) })
   }
 }

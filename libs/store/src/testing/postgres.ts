@@ -33,19 +33,19 @@ async function sweep(): Promise<void> {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  console.error('sweep'); await sweep(); console.error('swept')
+  await sweep()
   const dir = path.join(tmpdir(), `${prefix}${process.pid}`)
   mkdirSync(dir, { recursive: true })
   chmodSync(dir, 0o755)
   const server = await startEmbedded({ dir })
-  console.error('started'); const url = new URL(server.url)
+  const url = new URL(server.url)
   const client = new pg.Client({ connectionString: server.url })
   await client.connect()
   await client.query(`CREATE DATABASE ${template}`)
   await client.end()
   url.pathname = `/${template}`
-  console.error('created'); await applyMigrations(url.toString(), migrationsFolder)
-  console.error('migrated'); project.provide('postgresUrl', server.url)
+  await applyMigrations(url.toString(), migrationsFolder)
+  project.provide('postgresUrl', server.url)
   project.provide('postgresTemplate', template)
   return async () => {
     await server.stop()

@@ -14,7 +14,7 @@ const columns = Prisma.sql`t.id, t.host_id, t.host_name, t.wave_id, t.build_id, 
   t.boot_id_before, t.bake_until, t.stall, t.looks, t.attempt_used,
   EXISTS (SELECT 1 FROM attempts o WHERE o.host_id = t.host_id AND o.state IN ('ordered', 'running') AND o.target_id <> t.id) AS host_busy,
   a.id AS a_id, a.kind AS a_kind, a.number AS a_number, a.state AS a_state, a.ordered_at AS a_ordered, a.rung_at AS a_rung, a.outcome AS a_outcome,
-  (a.state = 'running' AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.host_id = t.host_id AND l.attempt_id = a.id AND l.expires_at > now())) AS a_expired
+  coalesce(a.state = 'running' AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.host_id = t.host_id AND l.attempt_id = a.id AND l.expires_at > now()), false) AS a_expired
   FROM targets t LEFT JOIN attempts a ON a.id = t.attempt_id`
 
 const active = Prisma.sql`(t.attempt_open OR NOT t.attempt_used OR t.state IN ('checking', 'staging', 'loading', 'transitioning', 'stalled', 'patched', 'baking', 'reverting', 'lost'))`
@@ -49,7 +49,7 @@ const revertibleOf = (state: string, strategy: Strategy, waves: readonly WaveVie
  */
 const loadCandidates = (tx: Tx, waveId: string, limit: number): Promise<TargetRow[]> => {
   const part = (when: Prisma.Sql, later: boolean): Prisma.Sql => Prisma.sql`(
-    SELECT id, ${later} AS later FROM targets WHERE wave_id = ${waveId}::uuid AND state = 'pending' AND NOT attempt_open AND attempt_used AND ${when}
+    SELECT id, ${later ? Prisma.sql`true` : Prisma.sql`false`} AS later FROM targets WHERE wave_id = ${waveId}::uuid AND state = 'pending' AND NOT attempt_open AND attempt_used AND ${when}
     ORDER BY not_before NULLS FIRST, host_name LIMIT ${limit})`
   return tx.$queryRaw<TargetRow[]>`
     WITH next AS (${part(Prisma.sql`not_before <= now()`, false)} UNION ALL ${part(Prisma.sql`not_before IS NULL`, false)} UNION ALL ${part(Prisma.sql`not_before > now()`, true)})
@@ -70,11 +70,13 @@ export async function loadRolloutView(db: Database, rolloutId: string): Promise<
     const revertible = from === 'all' || from.length > 0 ? await tx.$queryRaw<TargetRow[]>`
       SELECT ${columns} WHERE t.rollout_id = ${rolloutId}::uuid AND t.touched AND t.state IN ('succeeded', 'failed', 'cancelled') AND t.attempt_used AND NOT t.attempt_open
       AND coalesce(t.reason->>'code', '') NOT IN ('REVERT_FAILED')
-      AND (${from === 'all'} OR t.wave_id = ANY(${from === 'all' ? [] : from}::uuid[])) ORDER BY t.host_name LIMIT ${strategy.inFlightMax}` : []
+      AND ${from === 'all' ? Prisma.sql`TRUE` : Prisma.sql`t.wave_id = ANY(${from}::uuid[])`} ORDER BY t.host_name LIMIT ${strategy.inFlightMax}` : []
+    const [stuck] = rollout.state === 'reverting' ? await tx.$queryRaw<{ n: number }[]>`
+      SELECT count(*)::int AS n FROM targets WHERE rollout_id = ${rolloutId}::uuid AND touched AND state = 'failed' AND reason->>'code' = 'REVERT_FAILED'` : []
     const pendingAll = waves.reduce((sum, wave) => sum + (wave.counts.pending ?? 0), 0)
     return {
       id: rollout.id, kind: rollout.kind as 'patch' | 'revert', state: rollout.state as RolloutView['state'], generation: rollout.generation, strategy,
-      errorsForgiven: rollout.errorsForgiven, waves, active: activeRows.map(targetView), candidates: candidates.map(targetView), revertible: revertible.map(targetView),
+      errorsForgiven: rollout.errorsForgiven, waves, active: activeRows.map(targetView), candidates: candidates.map(targetView), revertible: revertible.map(targetView), unreverted: stuck?.n ?? 0,
       pending: pendingAll - activeRows.filter((row) => row.state === 'pending').length,
     }
   }, { isolationLevel: 'RepeatableRead' })

@@ -17,7 +17,8 @@ export const targetEdges: EdgeTable<TargetState> = {
   pending: ['checking', 'skipped', 'cancelled', 'reverting'],
   // Back to pending is a retry: the reason and the next try's time stand on the target.
   checking: ['staging', 'patched', 'transitioning', 'pending', 'skipped', 'failed', 'lost', 'reverting', 'cancelled'],
-  staging: ['loading', 'pending', 'failed', 'lost', 'reverting', 'cancelled'],
+  // An attempt that resumes after a worker's death may find that an earlier load has taken hold after all.
+  staging: ['loading', 'transitioning', 'patched', 'pending', 'failed', 'lost', 'reverting', 'cancelled'],
   loading: ['transitioning', 'patched', 'pending', 'failed', 'lost', 'reverting'],
   transitioning: ['stalled', 'patched', 'pending', 'failed', 'lost', 'reverting'],
   stalled: ['transitioning', 'patched', 'failed', 'lost', 'reverting', 'pending'],

@@ -16,6 +16,8 @@ INSERT INTO "state_edges" ("entity", "from_state", "to_state") VALUES
   ('target', 'checking', 'reverting'),
   ('target', 'checking', 'cancelled'),
   ('target', 'staging', 'loading'),
+  ('target', 'staging', 'transitioning'),
+  ('target', 'staging', 'patched'),
   ('target', 'staging', 'pending'),
   ('target', 'staging', 'failed'),
   ('target', 'staging', 'lost'),
@@ -104,7 +106,7 @@ CREATE FUNCTION uptide_refuse_illegal_edge() RETURNS trigger LANGUAGE plpgsql AS
 BEGIN
   IF NEW.state IS DISTINCT FROM OLD.state
      AND NOT EXISTS (SELECT 1 FROM state_edges WHERE entity = TG_ARGV[0] AND from_state = OLD.state AND to_state = NEW.state) THEN
-    RAISE EXCEPTION 'a % may not move from % to %', TG_ARGV[0], OLD.state, NEW.state
+    RAISE EXCEPTION 'the % may not move from % to %', TG_ARGV[0], OLD.state, NEW.state
       USING ERRCODE = 'UP001', DETAIL = format('%s %s', TG_ARGV[0], OLD.id);
   END IF;
   RETURN NEW;
@@ -119,7 +121,7 @@ CREATE TRIGGER attempts_edges BEFORE UPDATE OF state ON attempts FOR EACH ROW EX
 CREATE FUNCTION uptide_refuse_unknown_state() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF NOT EXISTS (SELECT 1 FROM state_edges WHERE entity = TG_ARGV[0] AND (from_state = NEW.state OR to_state = NEW.state)) THEN
-    RAISE EXCEPTION 'a % has no state %', TG_ARGV[0], NEW.state USING ERRCODE = 'UP001';
+    RAISE EXCEPTION 'no % has the state %', TG_ARGV[0], NEW.state USING ERRCODE = 'UP001';
   END IF;
   RETURN NEW;
 END $$;

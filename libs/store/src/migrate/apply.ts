@@ -14,7 +14,12 @@ interface Glue {
   SchemaEngine: { new: (options: object, log: () => void, factory: unknown) => Promise<SchemaEngine> }
 }
 
-async function loadEngine(): Promise<Glue['SchemaEngine']> {
+let engineLoading: Promise<Glue['SchemaEngine']> | null = null
+
+/** One instance for the process: the glue module holds a single memory, and a second one would be taken for the first. */
+const loadEngine = (): Promise<Glue['SchemaEngine']> => (engineLoading ??= instantiate())
+
+async function instantiate(): Promise<Glue['SchemaEngine']> {
   const require = createRequire(import.meta.url)
   const folder = path.dirname(require.resolve('@prisma/schema-engine-wasm/schema_engine_bg'))
   let panic = ''

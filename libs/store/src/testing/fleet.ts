@@ -1,6 +1,6 @@
 // A small fleet in a database, made by the same commits that the API uses.
 import { createHash } from 'node:crypto'
-import { defaultStrategy, type Strategy } from '@uptide/rollout'
+import { defaultStrategy, type Outcome, plan, type Strategy } from '@uptide/rollout'
 import { newId } from '../ids.js'
 import type { Store } from '../open.js'
 
@@ -55,4 +55,25 @@ export async function makeRollout(store: Store, fleet: Fleet, { hosts = fleet.ho
   }, principal)
   if (!made.ok) throw new Error(`the rollout ${name} was not made`)
   return made.id
+}
+
+/** Plans and commits until there is nothing to decide. @returns the attempts to hand out. */
+export async function reconcile(store: Store, rolloutId: string): Promise<string[]> {
+  const toRing: string[] = []
+  for (let round = 0; round < 20; round++) {
+    const view = await store.loadRolloutView(rolloutId)
+    if (!view) throw new Error(`there is no rollout ${rolloutId}`)
+    const made = plan(view, await store.now())
+    if (made.decisions.length === 0) return toRing
+    toRing.push(...(await store.commitPlan(view, made, 'reconcile')).toRing)
+  }
+  throw new Error('the rollout does not come to rest')
+}
+
+export const bootId = '11111111-2222-4333-8444-555555555555'
+
+/** What a host that holds the build well reports. */
+export const patchedOutcome: Outcome = {
+  kind: 'patched', transitionMs: 1_250, already: false,
+  reading: { moduleState: 'ACTIVE', bootId, kernelRelease: fleetKernel, taint: 0x8000, loaded: ['uptide_fix_1'] },
 }

@@ -1,0 +1,20 @@
+// Reads an uploaded module in a thread of its own: a hostile file can cost two seconds and some memory, no more.
+import { Worker } from 'node:worker_threads'
+import type { ModuleVerdict } from '@uptide/livepatch'
+
+const readMaxMs = 2_000
+/** The file itself is at most 64 MiB and is not copied; what is read from it is bounded by named limits. */
+const heapMaxMb = 192
+
+export type ReadVerdict = ModuleVerdict | { readonly ok: false; readonly code: 'TOO_SLOW' | 'TOO_HEAVY'; readonly says: string }
+
+export function readInWorker(bytes: Uint8Array): Promise<ReadVerdict> {
+  return new Promise((done) => {
+    const own = Uint8Array.from(bytes)
+    const worker = new Worker(new URL('./reader-thread.js', import.meta.url), { workerData: own, transferList: [own.buffer], resourceLimits: { maxOldGenerationSizeMb: heapMaxMb } })
+    const end = (verdict: ReadVerdict): void => { clearTimeout(timer); void worker.terminate(); done(verdict) }
+    const timer = setTimeout(() => { end({ ok: false, code: 'TOO_SLOW', says: `The file could not be read within ${readMaxMs / 1000} s; no real module takes so long.` }) }, readMaxMs)
+    worker.once('message', (verdict: ModuleVerdict) => { end(verdict) })
+    worker.once('error', () => { end({ ok: false, code: 'TOO_HEAVY', says: 'The file cannot be read with the memory that a module may take.' }) })
+  })
+}

@@ -1,0 +1,107 @@
+// From what an operator asks to a plan: which hosts, which build for each, in which waves, and why not the others.
+import { createHash } from 'node:crypto'
+import { Injectable } from '@nestjs/common'
+import type { ReplyOf } from '@uptide/contracts/api'
+import { canonicalJson } from '@uptide/evidence'
+import { checkStrategy, defaultStrategy, makeWaves, type PlannedWave, type Reason, type Strategy } from '@uptide/rollout'
+import type { PatchRow, SelectedHost } from '@uptide/store'
+import { refuse } from '../http/problem.js'
+import { Parts } from '../roles/parts.js'
+
+export interface RolloutAsk {
+  readonly patch: string
+  readonly selection: { readonly hosts?: string[] | undefined; readonly labels?: Record<string, string> | undefined; readonly all?: boolean | undefined }
+  readonly strategy: { readonly [K in keyof Strategy]?: Strategy[K] extends object ? (Strategy[K] extends readonly unknown[] ? Strategy[K] : Partial<Strategy[K]>) | undefined : Strategy[K] | undefined }
+}
+
+export interface Planned {
+  readonly patch: PatchRow
+  readonly strategy: Strategy
+  readonly waves: readonly PlannedWave[]
+  readonly skipped: readonly { readonly hostId: string; readonly name: string; readonly reason: Reason }[]
+  readonly says: readonly string[]
+  readonly planHash: string
+}
+
+type BuildRow = PatchRow['builds'][number]
+type Chosen = { readonly build: BuildRow } | { readonly reason: Reason }
+const because = (code: string, says: string): { reason: Reason } => ({ reason: { code, says } })
+
+/** Each rule answers with a reason to leave the host out, or null. The first one that speaks wins. */
+const rules: readonly ((host: SelectedHost, builds: readonly BuildRow[]) => Chosen | null)[] = [
+  (host) => (host.state === 'quarantined' ? because('QUARANTINED', `${host.name} is quarantined; somebody must look at it first.`) : null),
+  (host) => (host.kernelRelease === null ? because('KERNEL_UNKNOWN', `${host.name} has never told its kernel; probe it: uptide host probe ${host.name}`) : null),
+  (host) => (host.mechanism !== 'klp-consistency' ? because('NOT_CAPABLE', `The kernel of ${host.name} has no live patching that Uptide can drive (${host.mechanism ?? 'unknown'}).`) : null),
+]
+
+function choose(host: SelectedHost, builds: readonly BuildRow[]): Chosen {
+  for (const rule of rules) {
+    const left = rule(host, builds)
+    if (left) return left
+  }
+  const same = builds.filter((build) => build.kernelRelease === host.kernelRelease && (host.arch === null || build.arch === host.arch))
+  const build = same.find((one) => one.kernelBuildId !== null && one.kernelBuildId === host.kernelBuildId) ?? same.find((one) => one.kernelBuildId === null || host.kernelBuildId === null)
+  if (!build) return because('NO_BUILD', same.length > 0 ? `The build for ${host.kernelRelease} is for another build id than ${host.name} runs.` : `There is no build for ${host.kernelRelease}, which ${host.name} runs.`)
+  const loaded = (host.loaded as { name: string; state: string; srcversion: string | null }[]).find((one) => one.name === build.moduleName)
+  if (loaded?.state === 'ACTIVE' && loaded.srcversion !== null && loaded.srcversion === build.srcversion) return because('ALREADY_PATCHED', `${host.name} has this build active already.`)
+  return { build }
+}
+
+const undoWords: Readonly<Record<string, string>> = { probably: 'can be taken back live', 'needs-review': 'needs a look before it is taken back' }
+
+@Injectable()
+export class PlannerService {
+  constructor(private readonly parts: Parts) {}
+
+  async plan(ask: RolloutAsk): Promise<Planned> {
+    const patch = await this.parts.store.findPatch(ask.patch)
+    if (!patch) throw refuse(404, 'NO_SUCH_PATCH', `There is no patch ${ask.patch}.`)
+    const strategy = this.strategyOf(ask)
+    const hosts = await this.hostsOf(ask)
+    const skipped: { hostId: string; name: string; reason: Reason }[] = []
+    const going = hosts.flatMap((host) => {
+      const chosen = choose(host, patch.builds)
+      if ('reason' in chosen) { skipped.push({ hostId: host.id, name: host.name, reason: chosen.reason }); return [] }
+      return [{ hostId: host.id, name: host.name, kernel: host.kernelRelease ?? '', buildId: chosen.build.id }]
+    })
+    const waves = makeWaves(going, strategy)
+    const planHash = createHash('sha256').update(canonicalJson({ patch: patch.id, strategy, waves: waves.map((wave) => wave.hosts.map((host) => [host.hostId, host.buildId])), skipped: skipped.map((one) => [one.hostId, one.reason.code]) })).digest('hex').slice(0, 16)
+    return { patch, strategy, waves, skipped, planHash, says: sentences(patch, strategy, going.map((host) => host.buildId)) }
+  }
+
+  private strategyOf(ask: RolloutAsk): Strategy {
+    const given = Object.fromEntries(Object.entries(ask.strategy).filter(([, value]) => value !== undefined))
+    const strategy = { ...defaultStrategy, ...given, stall: { ...defaultStrategy.stall, ...ask.strategy.stall }, retry: { ...defaultStrategy.retry, ...ask.strategy.retry } } as Strategy
+    const faults = checkStrategy(strategy)
+    if (faults.length > 0) throw refuse(422, 'IMPOSSIBLE_STRATEGY', `This strategy cannot be carried out: ${faults[0]?.says}`, { at: faults.map((fault) => ({ path: `strategy.${fault.path}`, says: fault.says })) })
+    return strategy
+  }
+
+  private async hostsOf(ask: RolloutAsk): Promise<SelectedHost[]> {
+    const hosts = await this.parts.store.selectHosts({ names: ask.selection.hosts, labels: ask.selection.labels })
+    const missing = (ask.selection.hosts ?? []).filter((name) => !hosts.some((host) => host.name === name))
+    if (missing.length > 0) throw refuse(422, 'NO_SUCH_HOST', `There is no host ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ` and ${missing.length - 5} more` : ''}${Object.keys(ask.selection.labels ?? {}).length > 0 ? ' with these labels' : ''}.`, { at: missing.slice(0, 20).map((name) => ({ path: 'selection.hosts', says: name })) })
+    return hosts
+  }
+}
+
+function sentences(patch: PatchRow, strategy: Strategy, buildIds: readonly string[]): string[] {
+  const used = patch.builds.filter((build) => buildIds.includes(build.id))
+  const undo = used.map((build) => {
+    const risk = build.rollbackRisk as { level: string; reasons: string[] }
+    return `${build.kernelRelease}: ${undoWords[risk.level] ?? risk.level}${risk.reasons.length > 0 ? ` (${risk.reasons.join('; ')})` : ''}${build.replace === 'yes' ? '; it replaces all earlier patches, and taking it back leaves none' : ''}`
+  })
+  const { stall } = strategy
+  return [
+    `at most ${strategy.inFlightMax} hosts at once; held when more than ${strategy.errorsMax} go bad, and at once for any in the canary`,
+    `each patched host is watched for ${strategy.bakeMs / 1000} s before it counts`,
+    `a transition older than ${stall.afterMs / 1000} s is stalled; then: ${stall.acts.join(', ')}; after ${stall.giveUpMs / 1000} s: ${stall.onGiveUp}`,
+    ...undo.map((line) => `undo on ${line}`),
+  ]
+}
+
+export const planReply = (planned: Planned): ReplyOf<'rollout.plan'> => ({
+  patch: planned.patch.name, hosts: planned.waves.reduce((sum, wave) => sum + wave.hosts.length, 0),
+  waves: planned.waves.map((wave) => ({ index: wave.index, canary: wave.canary, why: [...wave.why], hosts: wave.hosts.map((host) => ({ name: host.name, kernel: host.kernel, build: host.buildId })) })),
+  skipped: planned.skipped.map((one) => ({ host: one.name, reason: one.reason })), strategy: planned.strategy as ReplyOf<'rollout.plan'>['strategy'], says: [...planned.says], planHash: planned.planHash,
+})

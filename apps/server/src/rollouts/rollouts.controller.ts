@@ -1,0 +1,48 @@
+import { Controller } from '@nestjs/common'
+import { type Input, inputOf, Route } from '../http/route.js'
+import { Parts } from '../roles/parts.js'
+import { PlannerService, planReply } from './planner.service.js'
+import { RolloutsService } from './rollouts.service.js'
+import { rolloutShape, targetShape } from './shape.js'
+
+@Controller()
+export class RolloutsController {
+  constructor(private readonly rollouts: RolloutsService, private readonly planner: PlannerService, private readonly parts: Parts) {}
+
+  @Route('rollout.plan')
+  async plan(@inputOf() { body }: Input<'rollout.plan'>) { return planReply(await this.planner.plan(body)) }
+
+  @Route('rollout.create')
+  create(@inputOf() { body, principal }: Input<'rollout.create'>) { return this.rollouts.create(body, principal) }
+
+  @Route('rollout.list')
+  async list(@inputOf() { query }: Input<'rollout.list'>) {
+    const { items, next } = await this.parts.store.listRollouts(query)
+    return { items: items.map(rolloutShape), next }
+  }
+
+  @Route('rollout.show')
+  async show(@inputOf() { params }: Input<'rollout.show'>) { return rolloutShape(await this.rollouts.row(params['id'] ?? '')) }
+
+  @Route('rollout.targets')
+  async targets(@inputOf() { params, query }: Input<'rollout.targets'>) {
+    const row = await this.rollouts.row(params['id'] ?? '')
+    const { items, next } = await this.parts.store.listTargets(row.id, query, query)
+    return { items: items.map(targetShape), next }
+  }
+
+  @Route('rollout.start')
+  start(@inputOf() { params, body, principal }: Input<'rollout.start'>) { return this.rollouts.act(params['id'] ?? '', 'start', principal, body.reason) }
+
+  @Route('rollout.hold')
+  hold(@inputOf() { params, body, principal }: Input<'rollout.hold'>) { return this.rollouts.act(params['id'] ?? '', 'hold', principal, body.reason) }
+
+  @Route('rollout.resume')
+  resume(@inputOf() { params, body, principal }: Input<'rollout.resume'>) { return this.rollouts.act(params['id'] ?? '', 'resume', principal, body.reason) }
+
+  @Route('rollout.cancel')
+  cancel(@inputOf() { params, body, principal }: Input<'rollout.cancel'>) { return this.rollouts.act(params['id'] ?? '', 'cancel', principal, body.reason) }
+
+  @Route('rollout.revert')
+  revert(@inputOf() { params, body, principal }: Input<'rollout.revert'>) { return this.rollouts.revert(params['id'] ?? '', body, principal) }
+}

@@ -1,0 +1,63 @@
+// Rollouts as operators command them. Every act is a commit and a ring; what follows is reconcile's.
+import { Injectable } from '@nestjs/common'
+import type { Rollout } from '@uptide/contracts/api'
+import type { RolloutAct } from '@uptide/rollout'
+import type { RolloutRow } from '@uptide/store'
+import { refuse } from '../http/problem.js'
+import { Parts } from '../roles/parts.js'
+import { PlannerService, planReply, type RolloutAsk } from './planner.service.js'
+import { rolloutShape } from './shape.js'
+
+@Injectable()
+export class RolloutsService {
+  constructor(private readonly parts: Parts, private readonly planner: PlannerService) {}
+
+  async row(id: string): Promise<RolloutRow> {
+    const row = await this.parts.store.findRollout(id)
+    if (!row) throw refuse(404, 'NO_SUCH_ROLLOUT', `There is no rollout ${id}.`)
+    return row
+  }
+
+  async create(ask: RolloutAsk & { name?: string | undefined; planHash?: string | undefined; start: boolean }, principal: string): Promise<Rollout> {
+    const planned = await this.planner.plan(ask)
+    if (ask.planHash !== undefined && ask.planHash !== planned.planHash) throw refuse(409, 'PLAN_CHANGED', `The plan is ${planned.planHash} now, not ${ask.planHash}: hosts or builds have changed since it was looked at.`, { next: 'Look at it again: uptide rollout plan …' })
+    if (planned.waves.length === 0) {
+      const first = planned.skipped[0]
+      throw refuse(422, 'NOTHING_TO_DO', planned.skipped.length === 0 ? 'The selection names no host.' : `None of the ${planned.skipped.length} hosts can be patched; ${first?.name}: ${first?.reason.says}`, { at: planned.skipped.slice(0, 20).map((one) => ({ path: one.name, says: one.reason.says })) })
+    }
+    const name = ask.name ?? (await this.freeName(ask.patch))
+    const { waves, skipped, says, planHash } = planReply(planned)
+    const made = await this.parts.store.createRollout({
+      name, patchId: planned.patch.id, strategy: planned.strategy, start: ask.start,
+      // The hosts of each wave stand in the targets; repeating 100,000 names here would only weigh.
+      plan: { planHash, says, waves: waves.map((wave) => ({ canary: wave.canary, hosts: wave.hosts.length, why: wave.why })), skipped: skipped.slice(0, 1000) },
+      waves: planned.waves.map((wave) => ({ canary: wave.canary, targets: wave.hosts.map((host) => ({ hostId: host.hostId, hostName: host.name, buildId: host.buildId })) })),
+      skipped: planned.skipped.map((one) => ({ hostId: one.hostId, hostName: one.name, reason: one.reason })),
+    }, principal)
+    if (!made.ok) throw refuse(409, 'NAME_TAKEN', `There is a rollout ${name} already.`)
+    if (ask.start) await this.parts.queues.ringRollout(made.id)
+    return rolloutShape(await this.row(made.id))
+  }
+
+  private async freeName(patch: string): Promise<string> {
+    const taken = new Set(await this.parts.store.rolloutNames(`${patch.slice(0, 90)}-`))
+    for (let n = 1; ; n++) if (!taken.has(`${patch.slice(0, 90)}-${n}`)) return `${patch.slice(0, 90)}-${n}`
+  }
+
+  async act(id: string, act: RolloutAct, principal: string, reason?: string): Promise<Rollout> {
+    const row = await this.row(id)
+    const done = await this.parts.store.actOnRollout(row.id, act, principal, reason)
+    if (!done.ok) throw refuse(409, 'ROLLOUT_STATE', done.says)
+    await this.parts.queues.ringRollout(row.id)
+    return rolloutShape(await this.row(row.id))
+  }
+
+  async revert(id: string, ask: { reason?: string | undefined; hosts?: string[] | undefined }, principal: string): Promise<Rollout> {
+    if (!ask.hosts || ask.hosts.length === 0) return this.act(id, 'revert', principal, ask.reason)
+    const row = await this.row(id)
+    const done = await this.parts.store.revertHosts(row.id, [...new Set(ask.hosts)], principal, ask.reason)
+    if (!done.ok) throw refuse(409, 'NOT_REVERTIBLE', `No host was touched: ${done.refused[0]?.says}`, { at: done.refused.slice(0, 20).map((one) => ({ path: one.host, says: one.says })) })
+    await this.parts.queues.ringRollout(row.id)
+    return rolloutShape(await this.row(row.id))
+  }
+}

@@ -1,0 +1,2 @@
+export { readModuleFile } from './read.js'
+export type { ModuleFacts, ModuleVerdict, PatchedObjectFact, RefusalCode, SignatureFact } from './verdict.js'

@@ -71,6 +71,8 @@ function failed(draft: Draft, target: TargetView, attempt: AttemptView, outcome:
     else draft.move(target, 'failed', because('REVERT_FAILED', `The revert failed. ${reason.says}`))
   } else if (contact && touched) lost(draft, target, reason)
   else if ((code === 'NOT_LOADED' || code === 'NOT_ACTIVE') && outcome.touched === 'no' && attempt.kind !== 'apply') gone(draft, target)
+  // A look that came to no end (the gate was locked, a disk was full) says nothing of the kernel: it is looked again.
+  else if (draft.rules.retryOf(code) !== 'never' && attempt.kind !== 'apply') lost(draft, target, reason)
   else if (draft.rules.retryOf(code) !== 'never') retry(draft, target, code, reason, touched)
   else draft.move(target, 'failed', reason, { touched, stall: null })
 }

@@ -33,7 +33,8 @@ async function query<T extends object>(url: string, text: string): Promise<T[]> 
   try { return (await client.query<T>(text)).rows } finally { await client.end() }
 }
 
-const isAlive = (pid: number): boolean => { try { process.kill(pid, 0); return true } catch { return false } }
+// An orphan that has ended stays a zombie until init takes notice.
+const isAlive = (pid: number): boolean => { try { return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')) } catch { return false } }
 const untilGone = async (pid: number): Promise<void> => { for (let i = 0; i < 400 && isAlive(pid); i++) await sleep(25) }
 
 /** A process of ours that starts the server and stays, as `npm start` does. */

@@ -27,7 +27,8 @@ async function database(env: Env, log: Logger): Promise<{ url: string; embedded:
   return { url: embedded.url, embedded }
 }
 
-const starters: Readonly<Record<Env['ROLES'][number], (parts: Parts) => Running | Promise<Running>>> = { worker: startWorker, scheduler: startScheduler, api: startApi }
+/** Those that do come before the one that takes orders. */
+const starters = { worker: startWorker, scheduler: startScheduler, api: startApi } satisfies Record<Env['ROLES'][number], (parts: Parts) => Running | Promise<Running>>
 
 async function start(env: Env, log: Logger): Promise<void> {
   const other = env.ROLES.includes('api') ? runningHere(env.UPTIDE_DATA, env.PORT) : null
@@ -36,31 +37,35 @@ async function start(env: Env, log: Logger): Promise<void> {
     process.exit(exitTaken)
   }
   armFailPoint(env.UPTIDE_FAIL_AT)
+  const die = (says: string): void => { log.fatal({}, says); process.exit(1) }
   const { url, embedded } = await database(env, log)
+  void embedded?.died.then((says) => { die(`${says} Uptide ends; start it again.`) })
   const store = await openStore({ url, migrations: env.UPTIDE_MIGRATIONS, poolMax: env.DATABASE_POOL })
   const found = findKey(env)
   if (found.made) log.warn({ file: found.file }, 'a key was made that seals all credentials: keep a copy where the database\'s backups are not')
   const sealer = new Sealer(found.key)
-  const queues = await openQueues({ databaseUrl: url, redisUrl: env.REDIS_URL, log })
+  const queues = await openQueues({ databaseUrl: url, redisUrl: env.REDIS_URL, log, refused: (says) => { die(says) } })
   const parts: Parts = { env, store, queues, sealer, reach: new Reach(store, sealer, sshRoad(), env.UPTIDE_GATE), log }
   const roles: Running[] = []
-  for (const role of env.ROLES) roles.push(await starters[role](parts))
-  const forget = env.ROLES.includes('api') ? leaveNote(env.UPTIDE_DATA, env.PORT, `http://${env.BIND}:${env.PORT}`) : () => {}
-  log.info({ roles: env.ROLES, queue: queues.kind, url: `http://${env.BIND}:${env.PORT}` }, 'Uptide is up')
+  const all = Object.keys(starters) as (keyof typeof starters)[]
+  for (const role of all.filter((name) => env.ROLES.includes(name))) roles.push(await starters[role](parts))
+  const at = env.ROLES.includes('api') ? { url: `http://${env.BIND}:${env.PORT}` } : {}
+  const forget = at.url === undefined ? () => {} : leaveNote(env.UPTIDE_DATA, env.PORT, at.url)
+  log.info({ roles: env.ROLES, queue: queues.kind, ...at }, 'Uptide is up')
 
-  const stop = async (why: string, code: number): Promise<void> => {
+  const stop = async (why: string): Promise<void> => {
     log.info({ why }, 'stopping')
-    setTimeout(() => { process.exit(code || 1) }, stopMaxMs + 5_000).unref()
+    setTimeout(() => { die('what was under way did not end in time') }, stopMaxMs + 5_000).unref()
     await queues.close(stopMaxMs)
     for (const role of roles) await role.stop()
     forget()
     await store.close()
     await embedded?.stop()
-    process.exit(code)
+    process.exit(0)
   }
   let stopping = false
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => { if (stopping) process.exit(1); stopping = true; void stop(signal, 0) })
-  void embedded?.died.then((says) => { log.fatal({}, `${says} Uptide ends; start it again.`); process.exit(1) })
+  // A second signal does not wait.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => { if (stopping) process.exit(1); stopping = true; stop(signal).catch((error: unknown) => { die(`stopping failed: ${String(error)}`) }) })
 }
 
 try {

@@ -78,6 +78,7 @@ export const errorCodes = {
   TOO_MUCH_OUTPUT: { retry: 'never', says: 'The host sent more than it may.', advice: 'Look at what the gate user prints when it logs in.' },
   CONTACT_LOST: { retry: 'backoff', says: 'The connection to the host broke.', advice: 'Look at whether the host is up.' },
   CANCELLED: { retry: 'backoff', says: 'The control plane stopped the attempt.', advice: 'Nothing to do.' },
+  CREDENTIAL_UNUSABLE: { retry: 'never', says: 'The stored credential of the host cannot be opened.', advice: 'Start the control plane with the key it was sealed with, or give the host another credential.' },
   ARTEFACT_MISSING: { retry: 'never', says: 'The control plane does not have the bytes of the build.', advice: 'Upload the build again.' },
 } as const satisfies Readonly<Record<string, ErrorMeaning>>
 

@@ -1,14 +1,20 @@
 // The decider. Pure: the same view and the same moment give the same plan, byte for byte.
 import type { Plan } from './decisions.js'
 import { chaseAttempt } from './plan/attempts.js'
+import { startReverts, startTargets } from './plan/budget.js'
 import { because, Draft } from './plan/draft.js'
+import { endRollout } from './plan/endings.js'
 import { followTarget } from './plan/follow.js'
 import { takeOutcome } from './plan/outcomes.js'
-import { advanceWaves, endRollout, startReverts, startTargets } from './plan/progress.js'
+import { mustRevert, revertNow } from './plan/revert.js'
 import { enforceThreshold } from './plan/threshold.js'
+import { advanceWaves } from './plan/waves.js'
 import { defaultRules, type PlanRules } from './rules.js'
 import { targetMeaning } from './states.js'
 import type { RolloutView, TargetView } from './view.js'
+
+export { ringAgainMs } from './plan/attempts.js'
+export { lostLooksMax, revertTriesMax } from './plan/retry.js'
 
 /**
  * What should happen now.
@@ -37,15 +43,7 @@ function planTarget(draft: Draft, target: TargetView): void {
   if (chaseAttempt(draft, target)) return
   const { attempt } = target
   if (attempt?.state === 'done' && attempt.outcome && !target.attemptUsed) takeOutcome(draft, target, attempt, attempt.outcome)
-  else if (draft.view.state === 'reverting' && mustRevert(target)) revertNow(draft, target)
+  else if (mustRevert(draft, target)) revertNow(draft, target)
   else if (targetMeaning[target.state].inFlight) followTarget(draft, target)
   else draft.wait(target, because('settled', `It ${targetMeaning[target.state].says}.`))
-}
-
-/** In flight and not on its way back while the rollout reverts. A lost host is looked for first. */
-const mustRevert = (target: TargetView): boolean => targetMeaning[target.state].inFlight && target.state !== 'reverting' && target.state !== 'lost'
-
-function revertNow(draft: Draft, target: TargetView): void {
-  if (!target.touched && target.state !== 'patched' && target.state !== 'baking') draft.move(target, target.state === 'loading' || target.state === 'transitioning' || target.state === 'stalled' ? 'reverting' : 'cancelled', because('CANCELLED', 'The rollout is reverted; nothing was loaded here.'))
-  else draft.move(target, 'reverting', because('REVERT', 'The rollout takes its patch back.'), { looks: 0, notBefore: null })
 }

@@ -7,6 +7,9 @@ type Rule = (strategy: Strategy) => StrategyFault | null
 const rule = (path: string, says: string, broken: (strategy: Strategy) => boolean): Rule => (strategy) => (broken(strategy) ? { path, says } : null)
 const whole = (n: number, least: number): boolean => Number.isInteger(n) && n >= least
 
+/** With intervals from 15 s doubling to 5 minutes, 20 acts take more than an hour: beyond any patience. */
+const actsMax = 20
+
 const rules: readonly Rule[] = [
   rule('canaryPerBuild', 'The canary holds at least one host of every build; there is no rollout without it.', (s) => !whole(s.canaryPerBuild, 1)),
   rule('inFlightMax', 'At least one host must be allowed in flight, or nothing ever starts.', (s) => !whole(s.inFlightMax, 1)),
@@ -14,11 +17,13 @@ const rules: readonly Rule[] = [
   rule('bakeMs', 'The bake time cannot be negative.', (s) => !whole(s.bakeMs, 0)),
   rule('stall.afterMs', 'A transition takes longer than nothing: a stall begins after more than 0 ms.', (s) => !whole(s.stall.afterMs, 1)),
   rule('stall.intervalMs', 'The interval between two stall acts must be more than 0 ms.', (s) => !whole(s.stall.intervalMs, 1)),
-  rule('stall.intervalMaxMs', 'The longest interval between two stall acts cannot be shorter than the first.', (s) => s.stall.intervalMaxMs < s.stall.intervalMs),
-  rule('stall.giveUpMs', 'Giving up on a stall before it is one (afterMs) would fail every slow host.', (s) => s.stall.giveUpMs < s.stall.afterMs),
+  rule('stall.intervalMaxMs', 'The longest interval between two stall acts cannot be shorter than the first.', (s) => !whole(s.stall.intervalMaxMs, s.stall.intervalMs)),
+  rule('stall.giveUpMs', 'Giving up on a stall before it is one (afterMs) would fail every slow host.', (s) => !whole(s.stall.giveUpMs, s.stall.afterMs)),
+  rule('stall.acts', `At most ${actsMax} stall acts are carried out; the last wait is repeated by itself.`, (s) => s.stall.acts.length > actsMax),
+  rule('stall.acts', 'After a reverse the host goes back, so no act can follow it.', (s) => s.stall.acts.slice(0, -1).includes('reverse')),
   rule('retry.attemptsMax', 'At least one try is needed.', (s) => !whole(s.retry.attemptsMax, 1)),
   rule('retry.firstMs', 'The first pause before a retry must be more than 0 ms.', (s) => !whole(s.retry.firstMs, 1)),
-  rule('retry.maxMs', 'The longest pause before a retry cannot be shorter than the first.', (s) => s.retry.maxMs < s.retry.firstMs),
+  rule('retry.maxMs', 'The longest pause before a retry cannot be shorter than the first.', (s) => !whole(s.retry.maxMs, s.retry.firstMs)),
 ]
 
 /** Every fault of a strategy; empty when it can be carried out. */

@@ -11,8 +11,13 @@ export interface Strategy {
   /** Hosts of every build (kernel) that go first. At least 1: there is no rollout without a canary (law 4). */
   readonly canaryPerBuild: number
   readonly inFlightMax: number
-  /** Hold when more than this many targets of the rollout went bad. In-flight targets are counted as possible failures by the planner before it starts another. */
+  /** Hold when more than this many targets of the rollout went bad. Hosts already in flight can still add to them: see countInFlight. */
   readonly errorsMax: number
+  /**
+   * Count hosts in flight as possible failures before another starts: bad hosts and hosts on their way together then
+   * never exceed errorsMax (or 1). Strict and slow, so absent means false; 2 of 5 makes budgets of it.
+   */
+  readonly countInFlight?: boolean
   /** How long a patched host is watched before it succeeds, milliseconds. */
   readonly bakeMs: number
   readonly stall: {

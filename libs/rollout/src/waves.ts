@@ -16,6 +16,8 @@ export interface PlannedWave {
   readonly hosts: readonly WaveHost[]
   /** Sentences for people. */
   readonly why: readonly string[]
+  /** Hosts of each build × kernel in it. */
+  readonly covers: readonly { readonly kernel: string; readonly buildId: string; readonly hosts: number }[]
 }
 
 const byName = (a: WaveHost, b: WaveHost): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
@@ -33,7 +35,7 @@ function strata(hosts: readonly WaveHost[]): WaveHost[][] {
 
 /** One host of each stratum in turn, so that every later wave meets every kernel in proportion. */
 function interleave(groups: readonly (readonly WaveHost[])[]): WaveHost[] {
-  const longest = Math.max(0, ...groups.map((group) => group.length))
+  const longest = groups.reduce((most, group) => Math.max(most, group.length), 0)
   const order: { host: WaveHost; place: number }[] = []
   for (const group of groups) group.forEach((host, index) => { order.push({ host, place: ((index + 0.5) / group.length) * longest }) })
   return order.sort((a, b) => a.place - b.place || byName(a.host, b.host)).map((one) => one.host)
@@ -50,7 +52,11 @@ export function makeWaves(hosts: readonly WaveHost[], strategy: Pick<Strategy, '
   const groups = strata(hosts)
   const canary = groups.flatMap((group) => group.slice(0, strategy.canaryPerBuild))
   const rest = interleave(groups.map((group) => group.slice(strategy.canaryPerBuild)))
-  const waves: PlannedWave[] = [{ index: 0, canary: true, hosts: canary, why: canaryWhy(groups, strategy.canaryPerBuild) }]
+  const waves: PlannedWave[] = []
+  const add = (slice: readonly WaveHost[], why: readonly string[]): void => {
+    waves.push({ index: waves.length, canary: waves.length === 0, hosts: slice, why, covers: strata(slice).flatMap((group) => (group[0] ? [{ kernel: group[0].kernel, buildId: group[0].buildId, hosts: group.length }] : [])) })
+  }
+  add(canary, canaryWhy(groups, strategy.canaryPerBuild))
   let from = 0
   for (const size of strategy.waves) {
     if (from >= rest.length) break
@@ -58,16 +64,20 @@ export function makeWaves(hosts: readonly WaveHost[], strategy: Pick<Strategy, '
     const slice = rest.slice(from, from + wanted)
     from += slice.length
     const words = size.kind === 'count' ? `${hostsOf(size.hosts)} as asked` : `${size.percent} % of ${hostsOf(hosts.length)}`
-    waves.push({ index: waves.length, canary: false, hosts: slice, why: [slice.length < wanted ? `${words}; only ${hostsOf(slice.length)} were left` : words] })
+    add(slice, [slice.length < wanted ? `${words}; only ${hostsOf(slice.length)} ${slice.length === 1 ? 'was' : 'were'} left` : words])
   }
-  if (from < rest.length) waves.push({ index: waves.length, canary: false, hosts: rest.slice(from), why: ['all that remain'] })
+  if (from < rest.length) add(rest.slice(from), ['all that remain'])
   return waves
 }
+
+/** Names in one sentence; 100 canaries of one build would fill a screen. */
+const namesMax = 5
 
 function canaryWhy(groups: readonly (readonly WaveHost[])[], perBuild: number): string[] {
   return groups.map((group) => {
     const taken = group.slice(0, perBuild)
-    return `${taken.map((host) => host.name).join(', ')} stand${taken.length === 1 ? 's' : ''} for ${hostsOf(group.length)} on ${group[0]?.kernel ?? '?'}`
+    const more = taken.length > namesMax ? ` and ${taken.length - namesMax} more` : ''
+    return `${taken.slice(0, namesMax).map((host) => host.name).join(', ')}${more} stand${taken.length === 1 ? 's' : ''} for ${hostsOf(group.length)} on ${group[0]?.kernel ?? '?'}`
   })
 }
 

@@ -6,8 +6,9 @@ import * as operator from './commits/operator.js'
 import * as patches from './commits/patches.js'
 import * as plan from './commits/plan.js'
 import * as reports from './commits/reports.js'
+import { Coalescer } from './coalesce.js'
 import { type Database, listen, openDatabase } from './database.js'
-import type { ExecuteStore, ReconcileStore } from './port.js'
+import type { Claim, ExecuteStore, ReconcileStore } from './port.js'
 import * as catalogue from './views/catalogue.js'
 import * as events from './views/events.js'
 import * as rolloutView from './views/rollout-view.js'
@@ -17,6 +18,8 @@ const questionsAndCommits = { ...claim, ...hosts, ...operator, ...patches, ...pl
 type Bound<T> = { readonly [K in keyof T]: T[K] extends (db: Database, ...args: infer A) => infer R ? (...args: A) => R : never }
 
 export interface Store extends Bound<typeof questionsAndCommits> {
+  /** Claims one attempt; claims that are asked for at the same time share a transaction. */
+  claimAttempt(attemptId: string, owner: string, leaseMs: number): Promise<Claim>
   /** The database's clock, milliseconds since the epoch. */
   now(): Promise<number>
   /** Wakes on new events and on progress; also after every reconnect. Answers how to stop. */
@@ -42,9 +45,34 @@ export async function openStore({ url, migrations, poolMax = poolMaxDefault }: {
   const bound = Object.fromEntries(Object.entries(questionsAndCommits).map(([name, run]) => [name, (...args: unknown[]) => (run as (db: Database, ...args: unknown[]) => unknown)(db, ...args)]))
   const store: Store = {
     ...(bound as unknown as Bound<typeof questionsAndCommits>),
+    claimAttempt: coalescedClaims(db),
     now: () => rolloutView.databaseNow(db),
     listen: (wake) => listen(url, ['uptide_events', 'uptide_progress'], wake as (channel: string, payload: string) => void),
     close: () => db.close(),
   }
   return store satisfies ReconcileStore & ExecuteStore
+}
+
+/** One coalescer for each worker that claims through this store: in practice one. */
+function coalescedClaims(db: Database): Store['claimAttempt'] {
+  const byWorker = new Map<string, Coalescer<string, Claim>>()
+  return (attemptId, owner, leaseMs) => {
+    const key = `${leaseMs} ${owner}`
+    let coalescer = byWorker.get(key)
+    if (!coalescer) {
+      coalescer = new Coalescer(async (ids) => {
+        // The same id twice in one batch: the second asker is told that it is gone.
+        const claims = new Map([...new Set(ids)].map((id) => [id, null as Claim | null]))
+        const answers = await claim.claimAttempts(db, [...claims.keys()], owner, leaseMs)
+        ;[...claims.keys()].forEach((id, index) => claims.set(id, answers[index] ?? null))
+        return ids.map((id) => {
+          const answer = claims.get(id)
+          if (answer?.ok) claims.set(id, { ok: false, why: 'gone' })
+          return answer ?? { ok: false, why: 'unknown-attempt' }
+        })
+      })
+      byWorker.set(key, coalescer)
+    }
+    return coalescer.ask(attemptId)
+  }
 }

@@ -53,8 +53,8 @@ export interface AttemptBrief {
 
 export type Claim =
   | { readonly ok: true; readonly brief: AttemptBrief }
-  /** gone: not ordered any more. busy: the host's lease is held by another. */
-  | { readonly ok: false; readonly why: 'gone' | 'busy' | 'unknown-attempt' }
+  /** gone: not ordered any more. busy: the host's lease is held by another. held: a host may only begin while its rollout runs. */
+  | { readonly ok: false; readonly why: 'gone' | 'busy' | 'held' | 'unknown-attempt' }
 
 /** What a worker writes. Every row is fenced: attempt running, lease held with this token, not expired. */
 export type Report =
@@ -71,8 +71,10 @@ export interface HostFacts {
 
 export interface ExecuteStore {
   claimAttempt(attemptId: string, owner: string, leaseMs: number): Promise<Claim>
-  /** Extends all leases of one worker in one statement; returns attempt ids that are still held. */
-  renewLeases(owner: string, leaseMs: number): Promise<Set<string>>
+  /** Extends leases of one worker in one statement (all, or those of these attempts); returns attempt ids that are still held. */
+  renewLeases(owner: string, leaseMs: number, attemptIds?: readonly string[] | null): Promise<Set<string>>
+  /** Lets leases run out at once, of attempts that the worker hands back without a report. */
+  releaseLeases(owner: string, attemptIds: readonly string[]): Promise<void>
   /** Group commit: many workers' reports in one transaction. `false` at an index = fenced off: stop, do not talk to the host again. */
   commitReports(reports: readonly Report[], owner: string): Promise<boolean[]>
   /** Last value and a compact curve only; no event. At most once a second per target. */

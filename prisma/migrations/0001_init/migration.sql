@@ -265,6 +265,9 @@ CREATE UNIQUE INDEX "waves_rollout_id_index_key" ON "waves"("rollout_id", "index
 CREATE INDEX "targets_rollout_id_host_name_idx" ON "targets"("rollout_id", "host_name");
 
 -- CreateIndex
+CREATE INDEX "targets_rollout_id_state_host_name_idx" ON "targets"("rollout_id", "state", "host_name");
+
+-- CreateIndex
 CREATE INDEX "targets_host_id_idx" ON "targets"("host_id");
 
 -- CreateIndex

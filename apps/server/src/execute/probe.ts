@@ -2,7 +2,7 @@
 import { drive, probeDriver, sentenceOf } from '@uptide/livepatch'
 import type { HostFacts } from '@uptide/store'
 import { ChannelError } from '@uptide/transport'
-import type { Reach, Reachable } from './reach.js'
+import { CredentialUnusable, type Reach, type Reachable } from './reach.js'
 
 export type Probed = { readonly facts: HostFacts } | { readonly code: string; readonly says: string }
 
@@ -20,6 +20,7 @@ export async function probeHost(reach: Reach, host: Reachable): Promise<Probed> 
     } finally { channel.close() }
   } catch (error) {
     if (error instanceof ChannelError) return { code: error.fault, says: error.message }
+    if (error instanceof CredentialUnusable) return { code: 'CREDENTIAL_UNUSABLE', says: error.message }
     throw error
   }
 }

@@ -10,6 +10,9 @@ export interface Reachable { readonly address: string; readonly port: number; re
 export interface SshSecret { readonly privateKey: string; readonly passphrase?: string }
 export const credentialPlace = (id: string) => ({ table: 'credentials', row: id, field: 'sealed' })
 
+/** The stored credential is of no use: sealed with another key, or gone. Says why, and nothing of its content. */
+export class CredentialUnusable extends Error { override readonly name = 'CredentialUnusable' }
+
 /** Unsealed keys are kept this long, so that a wave does not unseal one 500 times. */
 const keptMs = 30_000
 
@@ -21,11 +24,11 @@ export class Reach {
     this.gateText = readFileSync(gateFile, 'utf8')
   }
 
-  /** @throws ChannelError */
+  /** @throws ChannelError, CredentialUnusable */
   async open(host: Reachable, signal: AbortSignal): Promise<GateChannel> {
-    const secret = await this.secretOf(host.credentialId)
+    const { privateKey, passphrase } = await this.secretOf(host.credentialId)
     return this.road.open({
-      host: host.address, port: host.port, user: host.user, hostKey: host.hostKey, ...secret,
+      host: host.address, port: host.port, user: host.user, hostKey: host.hostKey, privateKey, ...(passphrase === undefined ? {} : { passphrase }),
       gate: host.gateMode === 'installed' ? { mode: 'installed' } : { mode: 'zero-install', text: this.gateText },
     }, signal)
   }
@@ -41,7 +44,10 @@ export class Reach {
 
   private async unseal(id: string): Promise<SshSecret> {
     const row = await this.store.loadCredential(id)
-    if (!row) throw new Error(`credential ${id} does not exist`)
-    return JSON.parse(this.sealer.open(credentialPlace(id), row.sealed).reveal()) as SshSecret
+    if (!row) throw new CredentialUnusable(`credential ${id} does not exist`)
+    try { return JSON.parse(this.sealer.open(credentialPlace(id), row.sealed).reveal()) as SshSecret } catch (error) {
+      // A parser's words may quote what it parsed.
+      throw new CredentialUnusable(error instanceof SyntaxError ? `The sealed credential ${id} holds no key.` : (error as Error).message)
+    }
   }
 }

@@ -1,2 +1,2 @@
-export { openQueues, Queues, type QueueLog } from './queues.js'
-export { type QueueName, queueNames } from './names.js'
+export { openQueues, Queues, type QueueLog, type QueuesOptions } from './queues.js'
+export { type QueueName, queueNames, queueTable } from './names.js'

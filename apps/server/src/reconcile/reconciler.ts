@@ -11,24 +11,38 @@ export const planRules: PlanRules = { retryOf, isContact: (code) => contactCodes
 
 /** Rounds of one reconcile: each commits something, and the longest chain (end, move, wave, start) takes five. */
 const roundsMax = 20
+/** Rollouts that a sweep looks at beside each other; they meet at the chain's one lock anyway. */
+const sweepWidth = 4
 const principal = 'reconcile'
 
 export class Reconciler {
   private readonly timers = new Map<string, NodeJS.Timeout>()
-  private sweeping: NodeJS.Timeout | null = null
-  private stopped = false
+  private readonly underWay = new Map<string, number>()
+  private readonly stopping = new AbortController()
+  private sweeping: Promise<void> = Promise.resolve()
+  private next: NodeJS.Timeout | null = null
 
-  constructor(private readonly store: Store, private readonly bell: ReconcileBell, private readonly log: ReconcileLog, private readonly sweepMs: number) {}
+  constructor(private readonly store: Pick<Store, 'loadRolloutView' | 'databaseNow' | 'commitPlan' | 'liveRollouts'>, private readonly bell: ReconcileBell, private readonly log: ReconcileLog, private readonly sweepMs: number) {}
 
   /** Everything that is due for one rollout now. Safe to run twice at once: the loser's commit is refused. */
   async reconcile(rolloutId: string, signal?: AbortSignal): Promise<void> {
+    this.underWay.set(rolloutId, (this.underWay.get(rolloutId) ?? 0) + 1)
+    try { await this.settle(rolloutId, signal) } finally {
+      const left = (this.underWay.get(rolloutId) ?? 1) - 1
+      if (left > 0) this.underWay.set(rolloutId, left)
+      else this.underWay.delete(rolloutId)
+    }
+  }
+
+  private async settle(rolloutId: string, signal?: AbortSignal): Promise<void> {
     for (let round = 0; round < roundsMax && !signal?.aborted; round++) {
       const view = await this.store.loadRolloutView(rolloutId)
       reached('reconcile-view')
       if (!view) { this.log.warn({ rolloutId }, 'rung for a rollout that does not exist'); return }
-      const decided = plan(view, await this.store.databaseNow(), planRules)
+      const now = await this.store.databaseNow()
+      const decided = plan(view, now, planRules)
       reached('reconcile-plan')
-      if (decided.decisions.length === 0) { this.wakeAt(rolloutId, decided.wakeAt); return }
+      if (decided.decisions.length === 0) { this.wakeIn(rolloutId, decided.wakeAt === null ? null : decided.wakeAt - now); return }
       const { committed, toRing, dropped } = await this.store.commitPlan(view, decided, principal)
       reached('reconcile-commit')
       if (!committed) { this.log.debug({ rolloutId }, 'another reconcile was first; looking again'); continue }
@@ -39,29 +53,47 @@ export class Reconciler {
     await this.bell.ringRollout(rolloutId)
   }
 
-  /** A hint kept in memory; the sweep finds the same without it. */
-  private wakeAt(rolloutId: string, at: number | null): void {
+  /** A hint kept in memory, by the difference of two of the database's moments; the sweep finds the same without it. */
+  private wakeIn(rolloutId: string, inMs: number | null): void {
     clearTimeout(this.timers.get(rolloutId))
     this.timers.delete(rolloutId)
-    if (at === null || this.stopped) return
-    const inMs = Math.min(Math.max(at - Date.now(), 10), this.sweepMs)
-    const timer = setTimeout(() => { this.timers.delete(rolloutId); void this.bell.ringRollout(rolloutId) }, inMs)
+    if (inMs === null || this.stopping.signal.aborted) return
+    const timer = setTimeout(() => { this.timers.delete(rolloutId); void this.bell.ringRollout(rolloutId) }, Math.min(Math.max(inMs, 10), this.sweepMs))
     timer.unref()
     this.timers.set(rolloutId, timer)
   }
 
-  /** Rings every live rollout again and again: this is what makes the loss of every queue harmless. */
+  /**
+   * Looks at every live rollout again and again, without the queue: a bell that is lost, stuck behind a dead worker's
+   * lock or without its backend costs one sweep.
+   */
   startSweep(): void {
-    const sweep = async (): Promise<void> => {
-      try { for (const id of await this.store.liveRollouts()) await this.bell.ringRollout(id) } catch (error) { this.log.warn({ error: (error as Error).message }, 'the sweep failed; the next one comes') }
-      if (!this.stopped) { this.sweeping = setTimeout(() => { void sweep() }, this.sweepMs); this.sweeping.unref() }
-    }
-    void sweep()
+    this.sweeping = this.sweep().finally(() => {
+      if (this.stopping.signal.aborted) return
+      this.next = setTimeout(() => { this.startSweep() }, this.sweepMs)
+      this.next.unref()
+    })
   }
 
-  stop(): void {
-    this.stopped = true
-    if (this.sweeping) clearTimeout(this.sweeping)
+  private async sweep(): Promise<void> {
+    try {
+      const due = (await this.store.liveRollouts()).filter((id) => !this.underWay.has(id))
+      await Promise.all(Array.from({ length: sweepWidth }, async () => {
+        for (let id = due.pop(); id !== undefined && !this.stopping.signal.aborted; id = due.pop()) await this.sweepOne(id)
+      }))
+    } catch (error) { this.log.warn({ error: (error as Error).message }, 'the sweep failed; the next one comes') }
+  }
+
+  /** One rollout that cannot be planned must not keep the others waiting. */
+  private async sweepOne(id: string): Promise<void> {
+    try { await this.reconcile(id, this.stopping.signal) } catch (error) { this.log.error({ rolloutId: id, error: error instanceof Error ? error.stack : String(error) }, 'the rollout could not be planned; the next sweep tries again') }
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort()
+    if (this.next) clearTimeout(this.next)
     for (const timer of this.timers.values()) clearTimeout(timer)
+    this.timers.clear()
+    await this.sweeping
   }
 }

@@ -9,7 +9,6 @@ import type { Parts, Running } from './parts.js'
 
 export async function startApi(parts: Parts): Promise<Running> {
   const app = await NestFactory.create<NestFastifyApplication>(apiModule(parts), fastifyAdapter(), { logger: ['error', 'warn'], abortOnError: false })
-  app.enableShutdownHooks([])
   await app.init()
   checkMounting(app)
   const secret = await firstToken(parts.store)

@@ -16,7 +16,10 @@ export function runningHere(folder: string, port: number): Note | null {
 }
 
 export function leaveNote(folder: string, port: number, url: string): () => void {
-  mkdirSync(folder, { recursive: true })
-  writeFileSync(noteFile(folder, port), JSON.stringify({ pid: process.pid, url }), { mode: 0o600 })
+  // It only makes a refusal readable: a folder that cannot be written (a read-only container) is no reason to stop.
+  try {
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(noteFile(folder, port), JSON.stringify({ pid: process.pid, url }), { mode: 0o600 })
+  } catch { return () => {} }
   return () => { rmSync(noteFile(folder, port), { force: true }) }
 }

@@ -6,5 +6,5 @@ export function startScheduler({ store, queues, log, env }: Parts): Running {
   const reconciler = new Reconciler(store, queues, log.child({ role: 'scheduler' }), env.SWEEP_MS)
   queues.start('reconcile', (rolloutId, signal) => reconciler.reconcile(rolloutId, signal))
   reconciler.startSweep()
-  return { stop: async () => { reconciler.stop() } }
+  return { stop: () => reconciler.stop() }
 }

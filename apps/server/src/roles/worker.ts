@@ -19,9 +19,10 @@ export function startWorker({ store, queues, reach, log, env }: Parts): Running 
   }
   queues.start('execute', (attemptId, signal) => runAttempt(parts, attemptId, signal), env.WORKER_CONCURRENCY)
   return {
+    // The queue has stopped and its attempts were handed back: what is left here is only bookkeeping.
     stop: async () => {
-      await progress.flush()
       progress.stop()
+      await progress.flush()
       leases.stop()
     },
   }

@@ -1,41 +1,86 @@
 // The plan while it is being made: decisions in order, and for every target left alone a reason.
 import type { Decision, Plan, Reason, TargetChange, WaitingOn } from '../decisions.js'
-import { mayMove, targetEdges, type TargetState } from '../states.js'
+import { mayMove, targetEdges, targetMeaning, type TargetState } from '../states.js'
 import type { AttemptKind } from '../outcome.js'
 import type { PlanRules } from '../rules.js'
-import type { RolloutView, TargetView } from '../view.js'
+import type { RolloutView, TargetView, WaveView } from '../view.js'
 
-export const because = (code: string, says: string): Reason => ({ code, says })
+/** A reason stands in the chain of events and on a terminal: three lines of 160 columns are the most anybody reads. */
+const saysMax = 480
+
+// Parts of a sentence come from hosts: what moves a cursor, ends a line or turns its direction round does not pass.
+const unprintable = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+/g
+
+export const because = (code: string, says: string): Reason => {
+  const clean = says.replace(unprintable, ' ').trim()
+  return { code, says: clean.length > saysMax ? `${clean.slice(0, saysMax - 1)}…` : clean }
+}
+
+export const isOpen = (target: TargetView): boolean => target.attempt?.state === 'ordered' || target.attempt?.state === 'running'
+
+/** A worker walks this road phase by phase. When a phase was not written, the plan writes it before the outcome. */
+const road: Readonly<Partial<Record<TargetState, TargetState>>> = { pending: 'checking', checking: 'transitioning', staging: 'loading', loading: 'transitioning' }
 
 export class Draft {
   readonly decisions: Decision[] = []
   private readonly waits = new Map<string, WaitingOn>()
   private readonly decided = new Set<string>()
+  private readonly waveById: ReadonlyMap<string, WaveView>
   private wake: number | null = null
-  /** Attempts ordered by this plan: they take places in flight. */
-  ordered = 0
+  /** Hosts in flight, with those that this plan starts. Hosts that it settles keep their place until that is committed. */
+  inFlight: number
+  /** Open attempts, with those that this plan orders. */
+  open: number
+  /** Targets that this plan finds bad; the view's counts do not have them yet. */
+  freshBad = 0
+  freshBadCanary = 0
+  /** A stall that the policy gave up, which holds the rollout; null: none. */
+  stallGivenUp: string | null = null
 
-  constructor(readonly view: RolloutView, readonly now: number, readonly rules: PlanRules) {}
+  constructor(readonly view: RolloutView, readonly now: number, readonly rules: PlanRules) {
+    this.waveById = new Map(view.waves.map((wave) => [wave.id, wave]))
+    this.inFlight = view.active.filter((target) => targetMeaning[target.state].inFlight || isOpen(target)).length
+    this.open = view.active.filter(isOpen).length
+  }
 
   isDecided(target: TargetView): boolean { return this.decided.has(target.id) }
+
+  waveOf(target: TargetView): WaveView | undefined { return this.waveById.get(target.waveId) }
 
   decide(decision: Decision): void {
     if ('targetId' in decision) {
       this.decided.add(decision.targetId)
       this.waits.delete(decision.targetId)
     }
-    if (decision.do === 'order-attempt') this.ordered += 1
     this.decisions.push(decision)
   }
 
-  move(target: TargetView, to: TargetState, reason: Reason, set: TargetChange = {}): void {
+  move(target: TargetView, wanted: TargetState, reason: Reason, set: TargetChange = {}): void {
     // A state that is already right keeps its place: only the fields change.
-    if (target.state === to) { this.decide({ do: 'note-target', targetId: target.id, set: { attemptUsed: true, ...set }, reason }); return }
-    if (!mayMove(targetEdges, target.state, to)) throw new Error(`plan: target ${target.id} may not move from ${target.state} to ${to} (${reason.code})`)
-    this.decide({ do: 'move-target', targetId: target.id, from: target.state, to, reason, set: { attemptUsed: true, ...set } })
+    if (target.state === wanted) { this.note(target, reason, set); return }
+    const to = mayMove(targetEdges, target.state, wanted) ? wanted : road[target.state]
+    if (to === undefined) throw new Error(`plan: target ${target.id} may not move from ${target.state} to ${wanted} (${reason.code})`)
+    // On the road the outcome stays unused: the next round takes it from there.
+    const change = to === wanted ? { attemptUsed: true, ...set } : { attemptUsed: false }
+    this.decide({ do: 'move-target', targetId: target.id, from: target.state, to, reason, set: change })
+    this.count(target, to)
+  }
+
+  private count(target: TargetView, to: TargetState): void {
+    if (!targetMeaning[target.state].inFlight && !isOpen(target) && targetMeaning[to].inFlight) this.inFlight += 1
+    if (targetMeaning[target.state].counts === 'bad' || targetMeaning[to].counts !== 'bad') return
+    this.freshBad += 1
+    if (this.waveOf(target)?.canary === true) this.freshBadCanary += 1
+  }
+
+  /** The state stays, fields change, and the newest outcome is taken into account. */
+  note(target: TargetView, reason: Reason, set: TargetChange = {}): void {
+    this.decide({ do: 'note-target', targetId: target.id, set: { attemptUsed: true, ...set }, reason })
   }
 
   order(target: TargetView, kind: AttemptKind, reason: Reason, set?: TargetChange): void {
+    if (!targetMeaning[target.state].inFlight) this.inFlight += 1
+    this.open += 1
     this.decide({ do: 'order-attempt', targetId: target.id, kind, reason, ...(set ? { set } : {}) })
   }
 
@@ -53,5 +98,3 @@ export class Draft {
 
   done(): Plan { return { decisions: this.decisions, waitingOn: [...this.waits.values()], wakeAt: this.wake } }
 }
-
-export const isOpen = (target: TargetView): boolean => target.attempt?.state === 'ordered' || target.attempt?.state === 'running'

@@ -129,14 +129,29 @@ describe('a rollout', () => {
     expect(ordered.filter((one) => one !== attemptId).length).toBeLessThanOrEqual(1)
   })
 
-  it('cancels what was not started in one write, with one event that tells the number', async () => {
+  it('cancels what was not started: an attempt that no worker began is withdrawn, and one event tells the number', async () => {
     const fleet = await makeFleet(store, 6)
     const id = await makeRollout(store, fleet)
-    await reconcile(store, id)
+    const [attemptId] = await reconcile(store, id)
     expect(await store.actOnRollout(id, 'cancel', 'token:ops', 'Wrong patch.')).toEqual({ ok: true })
     await reconcile(store, id)
-    expect((await store.findRollout(id))?.waves.map((wave) => wave.counts)).toEqual([{ pending: 1 }, { cancelled: 5 }])
-    expect((await store.listEvents({ rolloutId: id, kind: 'rollout.pending-cancelled' }, { limit: 5 })).items).toMatchObject([{ data: { targets: 5 } }])
+    expect((await store.findRollout(id))?.waves.map((wave) => wave.counts)).toEqual([{ cancelled: 1 }, { cancelled: 5 }])
+    expect(await store.claimAttempt(attemptId!, 'late', leaseMs)).toEqual({ ok: false, why: 'gone' })
+    const told = await store.listEvents({ rolloutId: id, kind: 'rollout.pending-cancelled' }, { limit: 9 })
+    expect(told.items.reduce((sum, event) => sum + Number(event.data['targets']), 0)).toBe(6)
+    expect(told.items.length).toBeLessThanOrEqual(2)
+  })
+
+  it('that is cancelled while a worker begins either withdraws the attempt or lets it run, never both', async () => {
+    for (let round = 0; round < 15; round++) {
+      const fleet = await makeFleet(store, 1)
+      const id = await makeRollout(store, fleet)
+      const [attemptId] = await reconcile(store, id)
+      const stop = async (): Promise<void> => { await store.actOnRollout(id, 'cancel', 'token:ops'); await reconcile(store, id) }
+      const [claim] = await Promise.all([store.claimAttempt(attemptId!, 'w', leaseMs), stop()])
+      const [attempt] = await sql.query<{ state: string }>('SELECT state FROM attempts WHERE id = $1', [attemptId])
+      expect(attempt?.state).toBe(claim.ok ? 'running' : 'abandoned')
+    }
   })
 
   it('takes the patch back on the hosts that are named, and refuses the whole wish when one of them cannot', async () => {

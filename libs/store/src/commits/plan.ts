@@ -45,18 +45,28 @@ async function lockTargets(tx: Tx, plan: Plan): Promise<void> {
 }
 
 async function abandon({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'abandon-attempt'>[], known: ReadonlyMap<string, TargetView>): Promise<number> {
-  let dropped = 0
+  if (decisions.length === 0) return 0
+  const ids = (state: 'ordered' | 'running'): string[] => decisions.filter((one) => known.get(one.targetId)?.attempt?.state === state).map((one) => one.attemptId)
+  // Asked again here: a worker may have begun since the view was taken, or still hold its lease. One statement for each state,
+  // since a row that changes under a statement is judged again by its own columns, but by the leases as they were.
+  const gone = await tx.$queryRaw<{ id: string }[]>`
+    UPDATE attempts a SET state = 'abandoned', ended_at = now() WHERE id = ANY(${ids('running')}::uuid[]) AND state = 'running'
+    AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.host_id = a.host_id AND l.attempt_id = a.id AND l.expires_at > now()) RETURNING id`
+  const notBegun = await tx.$queryRaw<{ id: string }[]>`
+    UPDATE attempts SET state = 'abandoned', ended_at = now() WHERE id = ANY(${ids('ordered')}::uuid[]) AND state = 'ordered' RETURNING id`
+  const done = new Set([...gone, ...notBegun].map((row) => row.id))
+  await tx.$executeRaw`
+    UPDATE targets SET attempt_open = false, attempt_used = true, generation = generation + 1
+    WHERE id = ANY(${decisions.map((one) => one.targetId)}::uuid[]) AND attempt_id = ANY(${[...done]}::uuid[])`
   for (const one of decisions) {
-    // Asked again here: the worker may have renewed its lease since the view was taken.
-    const rows = await tx.$queryRaw<{ id: string }[]>`
-      UPDATE attempts a SET state = 'abandoned', ended_at = now() WHERE id = ${one.attemptId}::uuid AND state = 'running'
-      AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.host_id = a.host_id AND l.attempt_id = a.id AND l.expires_at > now()) RETURNING id`
-    if (rows.length === 0) { dropped += 1; continue }
-    await tx.target.updateMany({ where: { id: one.targetId, attemptId: one.attemptId }, data: { attemptOpen: false, attemptUsed: true, generation: { increment: 1 } } })
+    if (!done.has(one.attemptId)) continue
     const target = known.get(one.targetId)
-    emit({ kind: 'attempt.abandoned', rolloutId: view.id, hostId: target?.hostId, targetId: one.targetId, data: { host: target?.hostName, attemptId: one.attemptId, kind: target?.attempt?.kind, reason: one.reason } })
+    emit({
+      kind: 'attempt.abandoned', rolloutId: view.id, hostId: target?.hostId, targetId: one.targetId,
+      data: { host: target?.hostName, attemptId: one.attemptId, kind: target?.attempt?.kind, reason: one.reason },
+    })
   }
-  return dropped
+  return decisions.length - done.size
 }
 
 async function moveTargets({ tx, emit }: Writing, view: RolloutView, plan: Plan, known: ReadonlyMap<string, TargetView>): Promise<number> {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { edgeTables } from '@uptide/rollout'
+import { type EdgeTable, edgeTables } from '@uptide/rollout'
 import pg from 'pg'
 import { afterAll, describe, expect, it } from 'vitest'
 import { migrationsFolder } from '../testing/postgres.js'
@@ -62,7 +62,7 @@ describe('the migrations', () => {
 
   it('know exactly the edges of the state tables', async () => {
     const rows = await query<{ edge: string }>(await database(true), `SELECT entity || ' ' || from_state || ' ' || to_state AS edge FROM state_edges`)
-    const wanted = Object.entries(edgeTables).flatMap(([entity, table]) => Object.entries(table).flatMap(([from, tos]) => tos.map((to) => `${entity} ${from} ${to}`)))
+    const wanted = Object.entries(edgeTables).flatMap(([entity, table]) => Object.entries(table as EdgeTable<string>).flatMap(([from, tos]) => tos.map((to) => `${entity} ${from} ${to}`)))
     expect(rows.map((row) => row.edge).sort()).toEqual(wanted.sort())
   })
 

@@ -46,12 +46,12 @@ export async function makeFleet(store: Store, count: number): Promise<Fleet> {
 /** A strategy whose waits are short enough for a spec. */
 export const quickStrategy: Strategy = { ...defaultStrategy, bakeMs: 0, inFlightMax: 1_000, errorsMax: 1_000, retry: { attemptsMax: 3, firstMs: 1, maxMs: 5 } }
 
-/** A rollout of the fleet's patch: the first host is the canary, the others are one wave. @returns its id. */
-export async function makeRollout(store: Store, fleet: Fleet, { hosts = fleet.hosts, strategy = quickStrategy, name = `rollout-${newId()}` }: { hosts?: Fleet['hosts']; strategy?: Strategy; name?: string } = {}): Promise<string> {
+/** A rollout of the fleet's patch: the first `canary` hosts are the canary, the others are one wave. @returns its id. */
+export async function makeRollout(store: Store, fleet: Fleet, { hosts = fleet.hosts, strategy = quickStrategy, name = `rollout-${newId()}`, canary = 1 }: { hosts?: Fleet['hosts']; strategy?: Strategy; name?: string; canary?: number } = {}): Promise<string> {
   const targets = hosts.map((host) => ({ hostId: host.id, hostName: host.name, buildId: fleet.buildId }))
   const made = await store.createRollout({
     name, patchId: fleet.patchId, strategy, plan: { waves: [] }, start: true, skipped: [],
-    waves: [{ canary: true, targets: targets.slice(0, 1) }, ...(targets.length > 1 ? [{ canary: false, targets: targets.slice(1) }] : [])],
+    waves: [{ canary: true, targets: targets.slice(0, canary) }, ...(targets.length > canary ? [{ canary: false, targets: targets.slice(canary) }] : [])],
   }, principal)
   if (!made.ok) throw new Error(`the rollout ${name} was not made`)
   return made.id
@@ -67,7 +67,7 @@ export async function reconcile(store: Store, rolloutId: string): Promise<string
     if (made.decisions.length === 0) return toRing
     toRing.push(...(await store.commitPlan(view, made, 'reconcile')).toRing)
   }
-  throw new Error('the rollout does not come to rest')
+  throw new Error(`the rollout does not come to rest: ${JSON.stringify(plan((await store.loadRolloutView(rolloutId))!, await store.now()).decisions)}`)
 }
 
 export const bootId = '11111111-2222-4333-8444-555555555555'

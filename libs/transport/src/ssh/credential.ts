@@ -18,3 +18,6 @@ export function checkPrivateKey(text: string, passphrase?: string): CredentialCh
   if (key.type === 'ssh-dss') return { ok: false, code: 'WEAK_KEY', says: 'DSA keys are not accepted; make an Ed25519 key: ssh-keygen -t ed25519.' }
   return { ok: true, type: key.type, publicKey: `${key.type} ${key.getPublicSSH().toString('base64')}` }
 }
+
+/** A fresh Ed25519 key in OpenSSH's form: for simulated hosts, and for sites that want Uptide to make the key. */
+export const makePrivateKey = (): string => ssh2.utils.generateKeyPairSync('ed25519').private

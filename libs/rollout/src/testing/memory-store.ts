@@ -1,0 +1,230 @@
+// The store's promises in memory, for specs of the planner: guarded commits, one open attempt per host, leases with
+// tokens that only grow. Every move is checked against the edge tables, every commit against the budget.
+import type { Decision, Plan } from '../decisions.js'
+import type { AttemptKind, Outcome } from '../outcome.js'
+import {
+  type AttemptState, attemptEdges, mayMove, type RolloutAct, rolloutActs, rolloutEdges, type RolloutState, targetEdges, targetMeaning, type TargetState, waveEdges, type WaveState, whyNot,
+} from '../states.js'
+import type { Strategy } from '../strategy.js'
+import type { RolloutView, TargetView } from '../view.js'
+import type { PlannedWave } from '../waves.js'
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+export interface TargetRow extends Mutable<Omit<TargetView, 'attempt' | 'hostBusy'>> {
+  attemptId: string | null
+  attemptOpen: boolean
+  reason: string
+}
+
+export interface AttemptRow {
+  readonly id: string; readonly targetId: string; readonly hostId: string; readonly kind: AttemptKind; readonly number: number; readonly orderedAt: number
+  state: AttemptState; rungAt: number; token: number; outcome: Outcome | null
+}
+
+interface WaveRow { readonly id: string; readonly index: number; readonly canary: boolean; state: WaveState; readonly hosts: number }
+
+const revertibleStates: ReadonlySet<TargetState> = new Set(['succeeded', 'failed', 'cancelled'])
+const workerPhases: ReadonlySet<TargetState> = new Set(['checking', 'staging', 'loading', 'transitioning', 'reverting'])
+
+export class MemoryStore {
+  state: RolloutState = 'scheduled'
+  generation = 1
+  errorsForgiven = 0
+  readonly waves: WaveRow[]
+  readonly targets = new Map<string, TargetRow>()
+  readonly attempts = new Map<string, AttemptRow>()
+  /** By host: until when the lease holds (Infinity: it is renewed), for which attempt, and the newest token. */
+  readonly leases = new Map<string, { token: number; attemptId: string | null; until: number }>()
+  /** Hosts on which another rollout has an open attempt. */
+  readonly busyElsewhere = new Set<string>()
+  readonly edges = new Set<string>()
+  starts = 0
+  mostInFlight = 0
+  private ids = 0
+
+  constructor(waves: readonly PlannedWave[], readonly strategy: Strategy, now: number) {
+    this.waves = waves.map((wave) => ({ id: `w${wave.index}`, index: wave.index, canary: wave.canary, state: 'pending', hosts: wave.hosts.length }))
+    for (const wave of waves) {
+      for (const host of wave.hosts) {
+        const id = `t-${host.name}`
+        this.targets.set(id, {
+          id, hostId: host.hostId, hostName: host.name, waveId: `w${wave.index}`, buildId: host.buildId, state: 'pending', generation: 1, tries: 0, since: now, notBefore: null,
+          touched: false, bootIdBefore: null, bakeUntil: null, stall: null, looks: 0, attemptId: null, attemptOpen: false, attemptUsed: true, reason: '',
+        })
+      }
+    }
+  }
+
+  private isActive(row: TargetRow): boolean { return row.attemptOpen || !row.attemptUsed || targetMeaning[row.state].inFlight }
+
+  get inFlight(): number { return [...this.targets.values()].filter((row) => row.attemptOpen || targetMeaning[row.state].inFlight).length }
+
+  private shown(row: TargetRow, now: number): TargetView {
+    const attempt = row.attemptId === null ? undefined : this.attempts.get(row.attemptId)
+    const lease = this.leases.get(row.hostId)
+    const held = attempt !== undefined && lease?.attemptId === attempt.id && lease.until > now
+    return {
+      id: row.id, hostId: row.hostId, hostName: row.hostName, waveId: row.waveId, buildId: row.buildId, state: row.state, generation: row.generation, tries: row.tries, since: row.since,
+      notBefore: row.notBefore, touched: row.touched, bootIdBefore: row.bootIdBefore, bakeUntil: row.bakeUntil, stall: row.stall, looks: row.looks, attemptUsed: row.attemptUsed,
+      hostBusy: this.busyElsewhere.has(row.hostId),
+      attempt: attempt ? { id: attempt.id, kind: attempt.kind, number: attempt.number, state: attempt.state, orderedAt: attempt.orderedAt, rungAt: attempt.rungAt, leaseExpired: attempt.state === 'running' && !held, outcome: attempt.outcome } : null,
+    }
+  }
+
+  view(now: number): RolloutView {
+    const rows = [...this.targets.values()]
+    const current = this.waves.find((wave) => wave.state !== 'passed')
+    const failedWaves = new Set(this.strategy.onFailure === 'revert-wave' ? this.waves.filter((wave) => wave.state === 'failed').map((wave) => wave.id) : [])
+    const due = (row: TargetRow): number => (row.notBefore !== null && row.notBefore > now ? row.notBefore : 0)
+    const free = rows.filter((row) => row.state === 'pending' && !row.attemptOpen && row.attemptUsed)
+    const stuck = (row: TargetRow): boolean => row.touched && row.state === 'failed' && row.reason === 'REVERT_FAILED'
+    const show = (list: readonly TargetRow[]): TargetView[] => list.map((row) => this.shown(row, now))
+    return {
+      id: 'r1', kind: 'patch', state: this.state, generation: this.generation, strategy: this.strategy, errorsForgiven: this.errorsForgiven,
+      waves: this.waves.map((wave) => ({ ...wave, counts: this.counts(wave.id) })),
+      active: show(rows.filter((row) => this.isActive(row))),
+      candidates: show(free.filter((row) => row.waveId === current?.id).sort((a, b) => due(a) - due(b) || (a.hostName < b.hostName ? -1 : 1)).slice(0, this.strategy.inFlightMax)),
+      revertible: show(rows.filter((row) => row.touched && revertibleStates.has(row.state) && !this.isActive(row) && !stuck(row)
+        && (this.state === 'reverting' || failedWaves.has(row.waveId))).slice(0, this.strategy.inFlightMax)),
+      unreverted: rows.filter(stuck).length, pending: free.length,
+    }
+  }
+
+  private counts(waveId: string): Partial<Record<TargetState, number>> {
+    const counts: Partial<Record<TargetState, number>> = {}
+    for (const row of this.targets.values()) if (row.waveId === waveId) counts[row.state] = (counts[row.state] ?? 0) + 1
+    return counts
+  }
+
+  commit(view: RolloutView, plan: Plan, now: number): { committed: boolean; toRing: string[] } {
+    if (plan.decisions.length === 0) return { committed: true, toRing: [] }
+    if (view.generation !== this.generation) return { committed: false, toRing: [] }
+    this.generation += 1
+    const known = new Map([...view.active, ...view.candidates, ...view.revertible].map((target) => [target.id, target]))
+    const order: readonly Decision['do'][] = ['abandon-attempt', 'move-target', 'note-target', 'order-attempt', 'cancel-pending', 'move-wave', 'move-rollout', 'ring-attempt']
+    const toRing: string[] = []
+    for (const kind of order) for (const one of plan.decisions) if (one.do === kind) this.apply(one, known, now, toRing)
+    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight)
+    return { committed: true, toRing }
+  }
+
+  private apply(one: Decision, known: ReadonlyMap<string, TargetView>, now: number, toRing: string[]): void {
+    if (one.do === 'move-rollout') { this.moveRollout(one.to); return }
+    if (one.do === 'move-wave') { this.moveWave(one.waveId, one.to); return }
+    if (one.do === 'cancel-pending') { for (const row of this.targets.values()) if (row.state === 'pending' && !row.attemptOpen) this.moveTarget(row, 'cancelled', now, one.reason.code); return }
+    if (one.do === 'ring-attempt') { const attempt = this.attempts.get(one.attemptId); if (attempt?.state === 'ordered') { attempt.rungAt = now; toRing.push(attempt.id) } return }
+    const row = this.targets.get(one.targetId)
+    const seen = known.get(one.targetId)
+    if (!row || !seen) throw new Error(`the plan decides on ${one.targetId}, which its view does not hold`)
+    if (one.do === 'abandon-attempt') { this.abandon(row, one.attemptId, now); return }
+    if (row.generation !== seen.generation || row.state !== seen.state || row.attemptOpen) return
+    if (one.do === 'order-attempt') { const id = this.order(row, one, now); if (id) toRing.push(id); return }
+    if (one.do === 'move-target') this.moveTarget(row, one.to, now, one.reason.code)
+    else row.generation += 1
+    Object.assign(row, one.set)
+  }
+
+  private order(row: TargetRow, one: Extract<Decision, { do: 'order-attempt' }>, now: number): string | null {
+    if (this.busyElsewhere.has(row.hostId)) return null
+    if (row.state === 'pending') {
+      if (this.state !== 'running') throw new Error(`${row.id} starts while the rollout is ${this.state}`)
+      this.starts += 1
+    }
+    const id = `a${++this.ids}`
+    this.attempts.set(id, { id, targetId: row.id, hostId: row.hostId, kind: one.kind, number: this.ids, orderedAt: now, rungAt: now, state: 'ordered', token: 0, outcome: null })
+    // Only what the real store takes along with an order.
+    if (one.set?.tries !== undefined) row.tries = one.set.tries
+    if (one.set?.notBefore !== undefined) row.notBefore = one.set.notBefore
+    if (one.set?.stall !== undefined) row.stall = one.set.stall
+    row.attemptId = id; row.attemptOpen = true; row.attemptUsed = true; row.generation += 1
+    return id
+  }
+
+  private abandon(row: TargetRow, attemptId: string, now: number): void {
+    const attempt = this.attempts.get(attemptId)
+    if (!attempt || row.attemptId !== attemptId) return
+    const lease = this.leases.get(row.hostId)
+    if (attempt.state === 'running' ? lease?.attemptId === attemptId && lease.until > now : attempt.state !== 'ordered') return
+    this.moveAttempt(attempt, 'abandoned')
+    row.attemptOpen = false; row.attemptUsed = true; row.generation += 1
+  }
+
+  /** @returns the fencing token, or null when there is nothing to claim. */
+  claim(attemptId: string, now: number): number | null {
+    const attempt = this.attempts.get(attemptId)
+    if (attempt?.state !== 'ordered') return null
+    const lease = this.leases.get(attempt.hostId)
+    if (lease && lease.attemptId !== null && lease.until > now) return null
+    attempt.token = (lease?.token ?? 0) + 1
+    this.leases.set(attempt.hostId, { token: attempt.token, attemptId, until: Infinity })
+    this.moveAttempt(attempt, 'running')
+    const row = this.rowOf(attempt)
+    if (attempt.kind === 'apply' && row.state === 'pending') {
+      this.moveTarget(row, 'checking', now, '')
+      if (!row.touched) row.bootIdBefore = null
+    }
+    return attempt.token
+  }
+
+  private rowOf(attempt: AttemptRow): TargetRow {
+    const row = this.targets.get(attempt.targetId)
+    if (!row) throw new Error(`attempt ${attempt.id} has no target`)
+    return row
+  }
+
+  private heldBy(attemptId: string, token: number, now: number): AttemptRow | null {
+    const attempt = this.attempts.get(attemptId)
+    const lease = attempt && this.leases.get(attempt.hostId)
+    return attempt?.state === 'running' && attempt.token === token && lease?.attemptId === attemptId && lease.token === token && lease.until > now ? attempt : null
+  }
+
+  /** @returns false: fenced off. */
+  phase(attemptId: string, token: number, to: TargetState, extra: { touched?: boolean; bootId?: string }, now: number): boolean {
+    const attempt = this.heldBy(attemptId, token, now)
+    if (!attempt) return false
+    const row = this.rowOf(attempt)
+    if (workerPhases.has(to) && to !== row.state && mayMove(targetEdges, row.state, to)) this.moveTarget(row, to, now, '')
+    row.touched ||= extra.touched === true
+    row.bootIdBefore ??= extra.bootId ?? null
+    row.generation += 1
+    return true
+  }
+
+  end(attemptId: string, token: number, outcome: Outcome, now: number): boolean {
+    const attempt = this.heldBy(attemptId, token, now)
+    if (!attempt) return false
+    this.moveAttempt(attempt, 'done')
+    attempt.outcome = outcome
+    const row = this.rowOf(attempt)
+    row.attemptOpen = false; row.attemptUsed = false; row.generation += 1
+    this.leases.set(attempt.hostId, { token, attemptId: null, until: now })
+    return true
+  }
+
+  /** @returns whether the act was allowed. */
+  act(act: RolloutAct): boolean {
+    if (whyNot(act, this.state)) return false
+    this.moveRollout(act === 'start' ? 'scheduled' : rolloutActs[act].to)
+    if (act === 'resume') this.errorsForgiven = [...this.targets.values()].filter((row) => targetMeaning[row.state].counts === 'bad').length
+    this.generation += 1
+    return true
+  }
+
+  private moveTarget(row: TargetRow, to: TargetState, now: number, reason: string): void {
+    this.edge('target', mayMove(targetEdges, row.state, to), row.state, to)
+    row.state = to; row.since = now; row.reason = reason; row.generation += 1
+  }
+  private moveRollout(to: RolloutState): void { this.edge('rollout', mayMove(rolloutEdges, this.state, to), this.state, to); this.state = to }
+  private moveWave(id: string, to: WaveState): void {
+    const wave = this.waves.find((one) => one.id === id)
+    if (!wave) throw new Error(`there is no wave ${id}`)
+    this.edge('wave', mayMove(waveEdges, wave.state, to), wave.state, to)
+    wave.state = to
+  }
+  private moveAttempt(attempt: AttemptRow, to: AttemptState): void { this.edge('attempt', mayMove(attemptEdges, attempt.state, to), attempt.state, to); attempt.state = to }
+  private edge(what: string, legal: boolean, from: string, to: string): void {
+    if (!legal) throw new Error(`illegal edge: ${what} from ${from} to ${to}`)
+    this.edges.add(`${what}: ${from} → ${to}`)
+  }
+}

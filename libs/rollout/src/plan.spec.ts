@@ -149,6 +149,12 @@ describe('a held rollout', () => {
     expect(waits(made)).toEqual(['t-p0: held'])
   })
 
+  it('passes no wave with more bad hosts than a person has accepted', () => {
+    const waves = [aWave(0, 'running', { succeeded: 1, failed: 1 })]
+    expect(lines(planned(aView({ state: 'held', waves })))).toEqual([])
+    expect(lines(planned(aView({ state: 'held', waves, errorsForgiven: 1 })))).toEqual(['w0 → passed'])
+  })
+
   it('takes back a start that no worker has begun', () => {
     expect(lines(planned(aView({ state: 'held', active: [aTarget('a', 'pending', { tries: 1, attempt: anAttempt('apply', 'ordered') })] })))).toEqual(['a-apply abandoned (NOT_STARTED)'])
   })
@@ -188,6 +194,12 @@ describe('a rollout that is reverted', () => {
     const active = Array.from({ length: 5 }, (_, i) => aTarget(`r${i}`, 'reverting', { touched: true }))
     const made = planned(aView({ state: 'succeeded', active, strategy: { inFlightMax: 2 } }))
     expect([lines(made).length, waits(made)]).toEqual([2, ['t-r2: budget', 't-r3: budget', 't-r4: budget']])
+  })
+
+  it('looks for a lost host first, and does not take the word of a revert that leaves the patch active', () => {
+    const lost = planned(aView({ ...reverting, active: [aTarget('a', 'lost', { touched: true, notBefore: noon + 9 })] }))
+    expect([lines(lost), waits(lost), lost.wakeAt]).toEqual([[], ['t-a: lost'], noon + 9])
+    expect(lines(planned(aView({ ...reverting, active: [aTarget('a', 'reverting', { touched: true, ...ended('revert', anOutcome('patched')) })] })))).toEqual(['t-a noted (STILL_ACTIVE)'])
   })
 
   it('wakes the blockers of a way back that stalls, and tries again', () => {

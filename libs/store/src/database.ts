@@ -24,7 +24,7 @@ const chainLock = 7_302_551
 
 export function openDatabase(url: string, poolMax: number): Database {
   const prisma = new PrismaClient({
-    adapter: new PrismaPg({ connectionString: url, max: poolMax, options: '-c statement_timeout=25s -c lock_timeout=10s', application_name: 'uptide' }, { onPoolError: () => {}, onConnectionError: () => {} }),
+    adapter: new PrismaPg({ connectionString: url, max: poolMax, options: '-c statement_timeout=25s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s', application_name: 'uptide' }, { onPoolError: () => {}, onConnectionError: () => {} }),
     transactionOptions: { timeout: transactionTimeoutMs, maxWait: transactionWaitMs },
   })
   return { url, prisma, close: async () => { await prisma.$disconnect() } }

@@ -19,7 +19,7 @@ export interface Backing {
 
 export interface Said { readonly level: 'warn' | 'error'; readonly details: object; readonly message: string }
 
-/** A backend that was killed is taken up again within this time: the watch looks every 2.5 s, BullMQ waits 5 s between its tries. */
+/** A backend that was killed is taken up again within this time: the watch looks every 2.5 s, workers ask every 2 s; the rest is a slow machine. */
 const recoveryMaxMs = 45_000
 
 export async function until(what: string, holds: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {

@@ -18,6 +18,8 @@ const stalledMax = 10
 const stalledEveryMs = 5_000
 /** Queues and workers that have died are looked for this often. */
 const watchMs = 2_500
+/** A worker whose connection was refused asks again after this long. */
+const retryMs = 2_000
 /** A start does not wait longer for a backend that is away: what needs no queue must come up. */
 const openMaxMs = 10_000
 
@@ -125,7 +127,7 @@ export class Queues {
         this.options.log.error({ queue: name, id, error: error instanceof Error ? error.stack : String(error) }, 'a job failed; the sweep looks after it')
         throw storableError(error)
       } finally { this.running.delete(own) }
-    }, { ...this.backend.workerOptions(), concurrency, lockDuration: lockMs, stalledInterval: stalledEveryMs, maxStalledCount: stalledMax, autorun: false, removeOnComplete: { count: 0 }, removeOnFail: { count: 0 } }, this.backend.factory as never)
+    }, { ...this.backend.workerOptions(), concurrency, lockDuration: lockMs, stalledInterval: stalledEveryMs, maxStalledCount: stalledMax, autorun: false, runRetryDelay: retryMs, removeOnComplete: { count: 0 }, removeOnFail: { count: 0 } }, this.backend.factory as never)
     worker.on('error', (error) => { this.options.log.warn({ queue: name, error: error.message }, 'the worker has trouble') })
     // Not before it stands: BullMQ 6.7.0's loop asks a connection that was refused once again and again without a pause,
     // and nothing else in the process runs any more. When it does not stand, Kept makes another.

@@ -7,6 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { newId } from '../ids.js'
+import { openStore } from '../open.js'
+import { migrationsFolder } from '../testing/postgres.js'
 import { type EmbeddedPostgres, startEmbedded } from './start.js'
 
 let dir: string
@@ -98,6 +101,28 @@ describe('the embedded PostgreSQL', () => {
       expect(row!.kept).toBeGreaterThanOrEqual(n)
     }
     expect([...acknowledged.values()].reduce((sum, n) => sum + n, 0)).toBeGreaterThan(50)
+  })
+
+  it('is found again by an open store after it was killed and started again', async () => {
+    const server = await start()
+    const store = await openStore({ url: server.url, migrations: migrationsFolder, poolMax: 3 })
+    const woken: string[] = []
+    const stop = store.listen((channel) => { woken.push(channel) })
+    await store.putSetting('before', { n: 1 })
+    process.kill(server.pid, 'SIGKILL')
+    await expect(store.putSetting('during', { n: 1 })).rejects.toThrow()
+    await untilGone(server.pid)
+    await start()
+    woken.length = 0
+    let answered: unknown = null
+    for (let i = 0; i < 50 && answered === null; i++) { answered = await store.getSetting('before').catch(() => null); if (answered === null) await sleep(100) }
+    expect(answered).toEqual({ n: 1 })
+    await store.addToken({ id: newId(), name: 'after', hash: Buffer.from('h') }, 'token:spec')
+    for (let i = 0; i < 100 && !woken.includes('uptide_events'); i++) await sleep(50)
+    expect(woken).toContain('uptide_events')
+    expect(await store.verifyEvents()).toMatchObject({ ok: true, count: 1 })
+    await stop()
+    await store.close()
   })
 
   it('is adopted when the process that started it was killed, and then stopped by the one that adopted it', async () => {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Queue } from 'bullmq'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { until } from '../testing/until.js'
 import { chooseBackend } from './backend.js'
 import { type Queues, openQueues, type QueuesOptions } from './queues.js'
 
@@ -21,11 +22,6 @@ export interface Said { readonly level: 'warn' | 'error'; readonly details: obje
 
 /** A backend that was killed is taken up again within this time: the watch looks every 2.5 s, workers ask every 2 s; the rest is a slow machine. */
 const recoveryMaxMs = 45_000
-
-export async function until(what: string, holds: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
-  for (const end = Date.now() + withinMs; Date.now() < end; await sleep(20)) if (await holds()) return
-  throw new Error(`within ${withinMs} ms it did not come true: ${what}`)
-}
 
 /** Runs of a handler, by id. */
 class Runs {

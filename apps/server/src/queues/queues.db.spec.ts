@@ -10,7 +10,8 @@ import { startEmbedded } from '@uptide/store'
 import { freshDatabase, openSql } from '@uptide/store/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freePort, redisServer, type RedisServer } from '../testing/redis.js'
-import { type Backing, queueConformance, until } from './conformance.js'
+import { until } from '../testing/until.js'
+import { type Backing, queueConformance } from './conformance.js'
 import { openQueues } from './queues.js'
 
 const quiet = { warn: () => {}, error: () => {} }

@@ -65,13 +65,25 @@ describe('a control plane that is killed', () => {
       const rollout = await untilState(api, id, ['succeeded', 'held', 'failed'])
       expect(rollout.state, JSON.stringify(rollout.reason)).toBe('succeeded')
       expect((await api.targets(id)).map((one) => one.state)).toEqual(Array.from({ length: 6 }, () => 'succeeded'))
-      await api.call('POST', `/rollouts/${id}/revert`, {})
-      await untilState(api, id, ['reverted'])
       const checked = await checkInvariants(database.url, readEffects(hosts.journal), inFlightMax)
       expect(checked.faults).toEqual([])
       expect((await api.call<{ ok: boolean; says: string }>('GET', '/events/verify')).says).toMatch(/in place, unchanged and in order/)
     })
   }
+
+  it('takes everything back after it died in the middle of a revert', async () => {
+    const { items } = await api.call<{ items: { id: string; name: string; state: string }[] }>('GET', '/rollouts?limit=1')
+    const id = items[0]?.id ?? ''
+    server.child.kill('SIGTERM')
+    await server.exited
+    await restart({ UPTIDE_FAIL_AT: 'step-after@write:2' })
+    await api.call('POST', `/rollouts/${id}/revert`, {})
+    expect((await server.exited).signal).toBe('SIGKILL')
+    await restart()
+    await untilState(api, id, ['reverted'])
+    expect((await api.targets(id)).map((one) => one.state)).toEqual(Array.from({ length: 6 }, () => 'reverted'))
+    expect((await checkInvariants(database.url, readEffects(hosts.journal), inFlightMax)).faults).toEqual([])
+  })
 
   it('two control planes on one database share a rollout without stepping on each other', async () => {
     hosts = await startHosts(folder.dir, 6, key, hosts)
@@ -82,8 +94,6 @@ describe('a control plane that is killed', () => {
       await untilState(api.at(second.url), id, ['succeeded'])
       const { items } = await api.call<{ items: { principal: string; kind: string }[] }>('GET', `/events?rolloutId=${id}&limit=1000`)
       expect(new Set(items.filter((event) => event.kind === 'attempt.ended').map((event) => event.principal)).size).toBeGreaterThanOrEqual(1)
-      await api.call('POST', `/rollouts/${id}/revert`, {})
-      await untilState(api, id, ['reverted'])
       expect((await checkInvariants(database.url, readEffects(hosts.journal), inFlightMax)).faults).toEqual([])
     } finally {
       second.child.kill('SIGTERM')

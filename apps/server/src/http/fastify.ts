@@ -16,7 +16,7 @@ const headers: Readonly<Record<string, string>> = {
 export function fastifyAdapter(): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: jsonBytesMax, requestTimeout: requestTimeoutMs, forceCloseConnections: true, genReqId: () => randomUUID(),
-    onProtoPoisoning: 'error', onConstructorPoisoning: 'error', routerOptions: { maxParamLength: 200 },
+    exposeHeadRoutes: false, onProtoPoisoning: 'error', onConstructorPoisoning: 'error', routerOptions: { maxParamLength: 200 },
   })
   const fastify = adapter.getInstance()
   fastify.addContentTypeParser('application/octet-stream', { parseAs: 'buffer', bodyLimit: moduleBytesMax }, (_request, body, done) => { done(null, body) })

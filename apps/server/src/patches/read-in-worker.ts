@@ -2,8 +2,11 @@
 import { Worker } from 'node:worker_threads'
 import type { ModuleVerdict } from '@uptide/livepatch'
 
+// Under the tests the sources run as they are, and a thread has nobody to translate them: it takes the built file.
+const thread = new URL(import.meta.url.endsWith('.ts') ? '../../dist/patches/reader-thread.js' : './reader-thread.js', import.meta.url)
+
 const readMaxMs = 2_000
-/** The file itself is at most 64 MiB and is not copied; what is read from it is bounded by named limits. */
+/** The file itself is at most 64 MiB and is copied once; what is read from it is bounded by named limits. */
 const heapMaxMb = 192
 
 export type ReadVerdict = ModuleVerdict | { readonly ok: false; readonly code: 'TOO_SLOW' | 'TOO_HEAVY'; readonly says: string }
@@ -11,7 +14,7 @@ export type ReadVerdict = ModuleVerdict | { readonly ok: false; readonly code: '
 export function readInWorker(bytes: Uint8Array): Promise<ReadVerdict> {
   return new Promise((done) => {
     const own = Uint8Array.from(bytes)
-    const worker = new Worker(new URL('./reader-thread.js', import.meta.url), { workerData: own, transferList: [own.buffer], resourceLimits: { maxOldGenerationSizeMb: heapMaxMb } })
+    const worker = new Worker(thread, { workerData: own, transferList: [own.buffer], execArgv: [], env: {}, stdout: true, stderr: true, resourceLimits: { maxOldGenerationSizeMb: heapMaxMb } })
     const end = (verdict: ReadVerdict): void => { clearTimeout(timer); void worker.terminate(); done(verdict) }
     const timer = setTimeout(() => { end({ ok: false, code: 'TOO_SLOW', says: `The file could not be read within ${readMaxMs / 1000} s; no real module takes so long.` }) }, readMaxMs)
     worker.once('message', (verdict: ModuleVerdict) => { end(verdict) })

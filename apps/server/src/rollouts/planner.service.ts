@@ -79,7 +79,8 @@ export class PlannerService {
 
   private async hostsOf(ask: RolloutAsk): Promise<SelectedHost[]> {
     const hosts = await this.parts.store.selectHosts({ names: ask.selection.hosts, labels: ask.selection.labels })
-    const missing = (ask.selection.hosts ?? []).filter((name) => !hosts.some((host) => host.name === name))
+    const found = new Set(hosts.map((host) => host.name))
+    const missing = (ask.selection.hosts ?? []).filter((name) => !found.has(name))
     if (missing.length > 0) throw refuse(422, 'NO_SUCH_HOST', `There is no host ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ` and ${missing.length - 5} more` : ''}${Object.keys(ask.selection.labels ?? {}).length > 0 ? ' with these labels' : ''}.`, { at: missing.slice(0, 20).map((name) => ({ path: 'selection.hosts', says: name })) })
     return hosts
   }

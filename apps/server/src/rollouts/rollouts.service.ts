@@ -5,8 +5,13 @@ import type { RolloutAct } from '@uptide/rollout'
 import type { RolloutRow } from '@uptide/store'
 import { refuse } from '../http/problem.js'
 import { Parts } from '../roles/parts.js'
-import { PlannerService, planReply, type RolloutAsk } from './planner.service.js'
+import { type Planned, PlannerService, planReply, type RolloutAsk } from './planner.service.js'
 import { rolloutShape } from './shape.js'
+
+/** Reasons kept with the plan; all of them stand in the targets. */
+const skippedShownMax = 1_000
+/** As many people may create a rollout of one patch in the same moment. */
+const nameTriesMax = 20
 
 @Injectable()
 export class RolloutsService {
@@ -25,18 +30,27 @@ export class RolloutsService {
       const first = planned.skipped[0]
       throw refuse(422, 'NOTHING_TO_DO', planned.skipped.length === 0 ? 'The selection names no host.' : `None of the ${planned.skipped.length} hosts can be patched; ${first?.name}: ${first?.reason.says}`, { at: planned.skipped.slice(0, 20).map((one) => ({ path: one.name, says: one.reason.says })) })
     }
-    const name = ask.name ?? (await this.freeName(ask.patch))
-    const { waves, skipped, says, planHash } = planReply(planned)
-    const made = await this.parts.store.createRollout({
-      name, patchId: planned.patch.id, strategy: planned.strategy, start: ask.start,
-      // The hosts of each wave stand in the targets; repeating 100,000 names here would only weigh.
-      plan: { planHash, says, waves: waves.map((wave) => ({ canary: wave.canary, hosts: wave.hosts.length, why: wave.why })), skipped: skipped.slice(0, 1000) },
-      waves: planned.waves.map((wave) => ({ canary: wave.canary, targets: wave.hosts.map((host) => ({ hostId: host.hostId, hostName: host.name, buildId: host.buildId })) })),
-      skipped: planned.skipped.map((one) => ({ hostId: one.hostId, hostName: one.name, reason: one.reason })),
-    }, principal)
-    if (!made.ok) throw refuse(409, 'NAME_TAKEN', `There is a rollout ${name} already.`)
+    const made = await this.named(ask, planned, principal)
+    if (!made.ok) throw refuse(409, 'NAME_TAKEN', `There is a rollout ${made.name} already.`)
     if (ask.start) await this.parts.queues.ringRollout(made.id)
     return rolloutShape(await this.row(made.id))
+  }
+
+  /** A name that was made up may be taken by somebody who asks at the same time: then the next one is tried. */
+  private async named(ask: { name?: string | undefined; patch: string; start: boolean }, planned: Planned, principal: string): Promise<{ ok: true; id: string } | { ok: false; name: string }> {
+    const { waves, skipped, says, planHash } = planReply(planned)
+    for (let tries = 1; ; tries++) {
+      const name = ask.name ?? (await this.freeName(ask.patch))
+      const made = await this.parts.store.createRollout({
+        name, patchId: planned.patch.id, strategy: planned.strategy, start: ask.start,
+        // The hosts of each wave stand in the targets; repeating 100,000 names here would only weigh.
+        plan: { planHash, says, waves: waves.map((wave) => ({ canary: wave.canary, hosts: wave.hosts.length, why: wave.why })), skipped: skipped.slice(0, skippedShownMax), skippedHosts: skipped.length },
+        waves: planned.waves.map((wave) => ({ canary: wave.canary, targets: wave.hosts.map((host) => ({ hostId: host.hostId, hostName: host.name, buildId: host.buildId })) })),
+        skipped: planned.skipped.map((one) => ({ hostId: one.hostId, hostName: one.name, reason: one.reason })),
+      }, principal)
+      if (made.ok) return made
+      if (ask.name !== undefined || tries >= nameTriesMax) return { ok: false, name }
+    }
   }
 
   private async freeName(patch: string): Promise<string> {

@@ -10,7 +10,7 @@ const reasonOf = (value: unknown): { code: string; says: string } | null => {
 export function rolloutShape(row: RolloutRow): Rollout {
   const counts: Record<string, number> = {}
   for (const wave of row.waves) for (const [state, n] of Object.entries(wave.counts)) counts[state] = (counts[state] ?? 0) + n
-  const skipped = (row.plan as { skipped?: unknown[] } | null)?.skipped?.length ?? 0
+  const skipped = (row.plan as { skippedHosts?: number } | null)?.skippedHosts ?? 0
   if (skipped > 0) counts['skipped'] = (counts['skipped'] ?? 0) + skipped
   return {
     id: row.id, name: row.name, kind: row.kind as Rollout['kind'], patch: row.patch, state: row.state, reason: reasonOf(row.reason), strategy: row.strategy as Rollout['strategy'],

@@ -9,7 +9,7 @@ export const event = z.object({
 export type Event = z.infer<typeof event>
 export const eventQuery = pageQuery.extend({
   after: z.string().regex(/^\d{1,18}$/).optional().meta({ description: 'Sequence number' }),
-  rolloutId: id.optional(), hostId: id.optional(), kind: z.string().max(60).optional(),
+  rolloutId: id.optional(), hostId: id.optional(), kind: z.string().max(60).regex(/^[a-z.-]*$/, 'noun.verbed').optional(),
 })
 export const streamQuery = z.object({ rolloutId: id.optional(), after: z.string().regex(/^\d{1,18}$/).optional() })
 export const chainReply = z.object({ ok: z.boolean(), count: z.number(), head: z.string().nullable(), says: z.string() })

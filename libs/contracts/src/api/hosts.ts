@@ -29,8 +29,8 @@ export const hostAdd = z.object({
   credential: name.optional().meta({ description: 'Name of a stored credential; default: `default`' }),
 })
 export const hostQuery = pageQuery.extend({
-  label: z.union([z.string(), z.array(z.string())]).optional().meta({ description: 'key=value; all must match' }),
-  kernel: z.string().max(100).optional(), state: hostState.optional(),
+  label: z.union([prose(300), z.array(prose(300)).max(50)]).optional().meta({ description: 'key=value; all must match' }),
+  kernel: z.string().max(100).regex(/^[\x21-\x7e]*$/, 'a kernel release as uname -r prints it').optional(), state: hostState.optional(),
 })
 export const hostRetrust = z.object({ hostKeySha256: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}=?$/), reason: prose(500).min(3) })
 

@@ -5,8 +5,8 @@ const ms = (max: number) => z.number().int().min(0).max(max)
 const day = 24 * 60 * 60_000
 
 export const waveSize = z.union([
-  z.object({ kind: z.literal('count'), hosts: z.number().int().min(1).max(100_000) }),
-  z.object({ kind: z.literal('percent'), percent: z.number().gt(0).max(100) }),
+  z.strictObject({ kind: z.literal('count'), hosts: z.number().int().min(1).max(100_000) }),
+  z.strictObject({ kind: z.literal('percent'), percent: z.number().gt(0).max(100) }),
 ])
 export const strategy = z.object({
   waves: z.array(waveSize).max(50),
@@ -21,15 +21,15 @@ export const strategy = z.object({
   retry: z.object({ attemptsMax: z.number().int().min(1).max(20), firstMs: ms(day), maxMs: ms(day) }),
   onFailure: z.enum(['hold', 'revert-wave', 'revert-all']),
 })
-/** What is left out comes from the default strategy. */
-export const strategyInput = z.object({
+/** What is left out comes from the default strategy; what is misspelt is refused. */
+export const strategyInput = z.strictObject({
   ...strategy.omit({ stall: true, retry: true }).partial().shape,
-  stall: strategy.shape.stall.partial().optional(),
-  retry: strategy.shape.retry.partial().optional(),
+  stall: strategy.shape.stall.partial().strict().optional(),
+  retry: strategy.shape.retry.partial().strict().optional(),
 })
 
 /** Which hosts: all, or by name, or by labels (all must match). 2 of 5 brings the expression language. */
-export const hostSelection = z.object({
+export const hostSelection = z.strictObject({
   hosts: z.array(name).max(100_000).optional(), labels: labels.optional(), all: z.boolean().optional(),
 }).refine((s) => Boolean(s.all) !== Boolean(s.hosts?.length || Object.keys(s.labels ?? {}).length), 'say either all, or hosts and labels')
 
@@ -72,7 +72,7 @@ export const target = z.object({
   startedAt: at.nullable(), settledAt: at.nullable(),
 })
 export type Target = z.infer<typeof target>
-export const targetQuery = pageQuery.extend({ state: targetState.optional(), wave: z.coerce.number().int().optional() })
+export const targetQuery = pageQuery.extend({ state: targetState.optional(), wave: z.coerce.number().int().min(0).max(10_000).optional() })
 
 export const actReason = z.object({ reason: prose(500).optional() })
 /** Without hosts: the whole rollout. */

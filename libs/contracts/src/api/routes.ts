@@ -4,7 +4,7 @@ import * as events from './events.js'
 import * as hosts from './hosts.js'
 import * as patches from './patches.js'
 import * as rollouts from './rollouts.js'
-import { name, page, pageQuery } from './words.js'
+import { idPageQuery, name, page } from './words.js'
 
 /** Who may call it. People and roles come with 4 of 5; until then a token may do everything. */
 export type Access = 'public' | 'token'
@@ -39,13 +39,13 @@ export const routes = {
   'credential.list': { method: 'GET', path: '/api/v1/credentials', access: 'token', says: 'Stored credentials, without their secrets', reply: page(hosts.credential) },
 
   'patch.add': { method: 'POST', path: '/api/v1/patches', access: 'token', says: 'Create a patch; builds are added to it', body: patches.patchAdd, reply: patches.patch, status: 201 },
-  'patch.list': { method: 'GET', path: '/api/v1/patches', access: 'token', says: 'Patches, newest first', query: pageQuery, reply: page(patches.patch) },
+  'patch.list': { method: 'GET', path: '/api/v1/patches', access: 'token', says: 'Patches, newest first', query: idPageQuery, reply: page(patches.patch) },
   'patch.show': { method: 'GET', path: '/api/v1/patches/:name', access: 'token', says: 'One patch and its builds', reply: patches.patch },
   'build.add': { method: 'POST', path: '/api/v1/patches/:name/builds', access: 'token', says: 'Upload a .ko as a build of the patch', query: patches.buildAddQuery, body: 'bytes', reply: patches.build, status: 201 },
 
   'rollout.plan': { method: 'POST', path: '/api/v1/rollouts/plan', access: 'token', says: 'What would be done, and why; changes nothing', body: rollouts.rolloutAsk, reply: rollouts.rolloutPlan },
   'rollout.create': { method: 'POST', path: '/api/v1/rollouts', access: 'token', says: 'Create a rollout and start it', body: rollouts.rolloutCreate, reply: rollouts.rollout, status: 201 },
-  'rollout.list': { method: 'GET', path: '/api/v1/rollouts', access: 'token', says: 'Rollouts, newest first', query: pageQuery, reply: page(rollouts.rollout) },
+  'rollout.list': { method: 'GET', path: '/api/v1/rollouts', access: 'token', says: 'Rollouts, newest first', query: idPageQuery, reply: page(rollouts.rollout) },
   'rollout.show': { method: 'GET', path: '/api/v1/rollouts/:id', access: 'token', says: 'One rollout, by id or name', reply: rollouts.rollout },
   'rollout.targets': { method: 'GET', path: '/api/v1/rollouts/:id/targets', access: 'token', says: 'Its targets, with state, reason and progress', query: rollouts.targetQuery, reply: page(rollouts.target) },
   'rollout.start': { method: 'POST', path: '/api/v1/rollouts/:id/start', access: 'token', says: 'Start a draft', body: rollouts.actReason, reply: rollouts.rollout },

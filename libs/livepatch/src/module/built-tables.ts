@@ -1,52 +1,80 @@
 // Tables that kpatch-build and klp-build leave in the file.
-import type { Elf, Relocation, Section } from './elf.js'
-import type { PatchedObjectFact } from './verdict.js'
+import type { Elf, Section } from './elf.js'
+import { functionName, objectName } from './names.js'
+import { type PatchedObjectFact, Refuse } from './verdict.js'
 
-const group = (pairs: readonly (readonly [string, string])[]): PatchedObjectFact[] => {
+function group(pairs: readonly (readonly [string, string])[]): PatchedObjectFact[] {
   const objects = new Map<string, string[]>()
-  for (const [object, name] of pairs) objects.set(object, [...(objects.get(object) ?? []), name])
+  for (const [object, name] of pairs) {
+    const functions = objects.get(object)
+    if (functions) functions.push(name); else objects.set(object, [name])
+  }
   return [...objects].map(([name, functions]) => ({ name, functions }))
 }
 
-const byOffset = (elf: Elf, section: Section): ReadonlyMap<number, Relocation> => new Map(elf.relocations(section).map((one) => [one.offset, one]))
+const damaged = (section: Section): Refuse => new Refuse('CORRUPT', `its table ${section.name} cannot be followed`, section.offset)
 
-/** struct kpatch_patch_func (kmod/patch/kpatch-patch.h): 56 bytes; openEuler's has 72. Name at 40, object's name at 48. */
+/** struct kpatch_patch_func (kmod/patch/kpatch-patch.h): 56 bytes, openEuler's 72. Name at 40, object's name at 48. */
 const kpatchStrides = [56, 72]
+const kpatchName = 40; const kpatchObject = 48
 
+/** @throws when there is such a table and it makes no sense: kpatch-build never leaves one. */
 export function kpatchFuncs(elf: Elf): PatchedObjectFact[] | null {
   const section = elf.section('.kpatch.funcs')
-  if (!section || section.size === 0) return null
-  const relocations = byOffset(elf, section)
-  for (const stride of kpatchStrides) {
-    if (section.size % stride !== 0) continue
-    const cells = Array.from({ length: section.size / stride }, (_, index) => index * stride)
-    const pairs = cells.map((cell) => [elf.stringAt(relocations.get(cell + 48)), elf.stringAt(relocations.get(cell + 40))] as const)
-    if (pairs.every(([object, name]) => object !== null && name !== null)) return group(pairs as [string, string][])
+  const size = section ? elf.bytesOf(section).length : 0
+  if (!section || size === 0) return null
+  const relocations = elf.relocations(section)
+  const stride = kpatchStrides.find((one) => size % one === 0 && everyCell(size, one, (cell) => relocations.has(cell + kpatchName) && relocations.has(cell + kpatchObject)))
+  if (stride === undefined) throw damaged(section)
+  return group(Array.from({ length: size / stride }, (_, index) => {
+    const object = objectName(elf.stringAt(relocations.at(index * stride + kpatchObject)))
+    const name = functionName(elf.stringAt(relocations.at(index * stride + kpatchName)))
+    if (object === null || name === null) throw damaged(section)
+    return [object, name] as const
+  }))
+}
+
+function everyCell(size: number, stride: number, fits: (cell: number) => boolean): boolean {
+  for (let cell = 0; cell < size; cell += stride) if (!fits(cell)) return false
+  return true
+}
+
+/** struct klp_object_ext (include/linux/livepatch_external.h, Linux 6.19): name, funcs, four callbacks and a bool, nr_funcs. */
+const objectExt = { bytes: 64, name: 0, funcs: 8, callbacks: [16, 24, 32, 40], count: 56 }
+/** struct klp_func_ext: old_name, new_func, sympos. */
+const funcExt = { bytes: 24, name: 0, code: 8 }
+/** Where klp-build leaves them; its drafts used the second names. */
+const klpBuildSections = [['.init.klp_objects', '.init.klp_funcs'], ['__klp_objects', '__klp_funcs']] as const
+
+export interface BuiltTables { readonly objects: PatchedObjectFact[]; readonly callbacks: boolean }
+
+/** Null when there are no such tables, or laid out as by a later klp-build: then nothing is claimed. */
+export function klpBuild(elf: Elf): BuiltTables | null {
+  for (const [objectsName, funcsName] of klpBuildSections) {
+    const objects = elf.section(objectsName); const funcs = elf.section(funcsName)
+    if (objects && funcs) return readExt(elf, objects, funcs)
   }
   return null
 }
 
-/**
- * klp-build (Linux 6.19, include/linux/livepatch_external.h): klp_object_ext { name, funcs, four callbacks, nr_funcs },
- * klp_func_ext { old_name, new_func, sympos }. The layout is from memory of that header; what does not fit it is not read.
- */
-export function klpBuild(elf: Elf): { objects: PatchedObjectFact[]; callbacks: boolean } | null {
-  const objects = elf.section('.init.klp_objects') ?? elf.section('__klp_objects')
-  const funcs = elf.section('.init.klp_funcs') ?? elf.section('__klp_funcs')
-  const objectBytes = 56; const funcBytes = 24
-  if (!objects || !funcs || objects.size % objectBytes !== 0 || funcs.size % funcBytes !== 0) return null
-  const of = byOffset(elf, objects); const ff = byOffset(elf, funcs)
+function readExt(elf: Elf, objects: Section, funcs: Section): BuiltTables | null {
+  const size = elf.bytesOf(objects).length; const funcsSize = elf.bytesOf(funcs).length
+  if (size === 0 || size % objectExt.bytes !== 0 || funcsSize % funcExt.bytes !== 0) return null
+  const of = elf.relocations(objects); const ff = elf.relocations(funcs)
   const found: PatchedObjectFact[] = []
-  let callbacks = false
-  for (let cell = 0; cell < objects.size; cell += objectBytes) {
-    const first = of.get(cell + 8)
+  let callbacks = false; let read = 0
+  for (let cell = 0; cell < size; cell += objectExt.bytes) {
+    const first = of.at(cell + objectExt.funcs)
     const place = first ? elf.placeOf(first) : null
-    const count = elf.u32(objects.offset + cell + 48)
-    if (!place || place.section.index !== funcs.index || place.offset + count * funcBytes > funcs.size) return null
-    const functions = Array.from({ length: count }, (_, index) => elf.stringAt(ff.get(place.offset + index * funcBytes)))
-    if (functions.some((name) => name === null)) return null
-    found.push({ name: elf.stringAt(of.get(cell)) ?? 'vmlinux', functions: functions as string[] })
-    callbacks ||= [16, 24, 32, 40].some((offset) => of.has(cell + offset))
+    const count = elf.u32(objects.offset + cell + objectExt.count)
+    // Every entry belongs to one object: tables that overlap are none.
+    read += count
+    if (!place || place.section.index !== funcs.index || place.offset + count * funcExt.bytes > funcsSize || read * funcExt.bytes > funcsSize) return null
+    const functions = Array.from({ length: count }, (_, index) => functionName(elf.stringAt(ff.at(place.offset + index * funcExt.bytes + funcExt.name))))
+    const name = of.has(cell + objectExt.name) ? objectName(elf.stringAt(of.at(cell + objectExt.name))) : 'vmlinux'
+    if (name === null || !functions.every((one) => one !== null)) return null
+    found.push({ name, functions })
+    callbacks ||= objectExt.callbacks.some((offset) => of.has(cell + offset))
   }
   return { objects: found, callbacks }
 }

@@ -4,25 +4,22 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { problemOf, Refused, type Refusal } from './problem.js'
 
-interface FastifyFault { readonly statusCode?: number; readonly code?: string }
-
-/** Fastify's own refusals, in our words. */
-const fastifyWords: Readonly<Record<string, Omit<Refusal, 'status'>>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: { code: 'TOO_LARGE', says: 'The request\'s body is too large.' },
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: { code: 'MEDIA_TYPE', says: 'The body\'s content type is not accepted here.', next: 'Send application/json, or application/octet-stream for a module.' },
-  FST_ERR_CTP_EMPTY_JSON_BODY: { code: 'BAD_JSON', says: 'The body is empty but its content type says JSON.' },
-  FST_ERR_CTP_INVALID_JSON_BODY: { code: 'BAD_JSON', says: 'The body is not valid JSON.' },
+/** Refusals of the parts below us, in our words. Nest keeps their status and message, and drops their code. */
+const statusWords: Readonly<Record<number, Omit<Refusal, 'status'>>> = {
+  404: { code: 'NO_ROUTE', says: 'There is no such address in this API.', next: 'GET /api/v1/openapi.json lists them.' },
+  413: { code: 'TOO_LARGE', says: 'The request\'s body is too large.' },
+  415: { code: 'MEDIA_TYPE', says: 'The body\'s content type is not accepted here.', next: 'Send application/json, or application/octet-stream for a module.' },
 }
+const badJson: Omit<Refusal, 'status'> = { code: 'BAD_JSON', says: 'The body cannot be read as JSON: it is empty, cut off, malformed, or names a prototype.' }
+const unreadable: Omit<Refusal, 'status'> = { code: 'BAD_REQUEST', says: 'The request cannot be read.' }
 
-function refusalOf(error: unknown): Refusal | null {
+export function refusalOf(error: unknown): Refusal | null {
   if (error instanceof Refused) return error.refusal
-  const { statusCode, code } = (error ?? {}) as FastifyFault
-  const words = code === undefined ? undefined : fastifyWords[code]
-  if (words && statusCode) return { status: statusCode, ...words }
-  if (error instanceof HttpException && error.getStatus() === 404) return { status: 404, code: 'NO_ROUTE', says: 'There is no such address in this API.', next: 'GET /api/v1/openapi.json lists them.' }
-  const status = error instanceof HttpException ? error.getStatus() : statusCode
-  if (status !== undefined && status >= 400 && status < 500) return { status, code: 'BAD_REQUEST', says: 'The request cannot be read.' }
-  return null
+  const status = error instanceof HttpException ? error.getStatus() : (error as { statusCode?: unknown } | null)?.statusCode
+  if (typeof status !== 'number' || status < 400 || status >= 500) return null
+  // Paths and queries are checked by our own schemas: what is left at 400 is the body, or its length.
+  const words = statusWords[status] ?? (status === 400 && !/content-length|url/i.test((error as Error).message) ? badJson : unreadable)
+  return { status, ...words }
 }
 
 @Catch()

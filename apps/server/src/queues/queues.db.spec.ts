@@ -1,14 +1,13 @@
 // The queues on both backends, each a real server of its own that the suite may kill.
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startEmbedded } from '@uptide/store'
 import { freshDatabase, openSql } from '@uptide/store/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { throughDoor } from '../testing/door.js'
 import { freePort, redisServer, type RedisServer } from '../testing/redis.js'
 import { until } from '../testing/until.js'
 import { type Backing, queueConformance } from './conformance.js'
@@ -49,31 +48,12 @@ queueConformance('PostgreSQL', async (): Promise<Backing> => {
   }
 })
 
-/** A door to a server that lets so many connections in, is shut for a while, and then opens for good. */
-async function door(to: { host: string; port: number }, letIn: number, shutMs: number): Promise<{ port: number; close(): void }> {
-  const sockets = new Set<Socket>()
-  let count = 0
-  let shutUntil = Number.POSITIVE_INFINITY
-  const server: Server = createServer((inside) => {
-    count += 1
-    if (count === letIn) shutUntil = Date.now() + shutMs
-    if (count > letIn && Date.now() < shutUntil) { inside.destroy(); return }
-    const outside = connect(to.port, to.host)
-    for (const socket of [inside, outside]) { sockets.add(socket); socket.on('error', () => { inside.destroy(); outside.destroy() }) }
-    inside.pipe(outside).pipe(inside)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return { port: (server.address() as { port: number }).port, close: () => { server.close(); for (const socket of sockets) socket.destroy() } }
-}
-
 describe('queues that were made in the very moment in which their database went away', () => {
   it('are made again, where BullMQ alone would stay dead for ever', async () => {
     const database = await freshDatabase()
-    const url = new URL(database.url)
-    const way = await door({ host: url.hostname, port: Number(url.port) }, 1, 2_000)
-    url.port = String(way.port)
+    const door = await throughDoor(database.url, { letIn: 1, shutMs: 2_000 })
     const said: string[] = []
-    const queues = await openQueues({ databaseUrl: url.toString(), log: { warn: (_details, message) => { said.push(message) }, error: () => {} } })
+    const queues = await openQueues({ databaseUrl: door.url, log: { warn: (_details, message) => { said.push(message) }, error: () => {} } })
     try {
       const runs: string[] = []
       queues.start('reconcile', async (id) => { runs.push(id) })
@@ -83,7 +63,7 @@ describe('queues that were made in the very moment in which their database went 
       expect(said).toContain('the worker is started again')
     } finally {
       await queues.close(2_000)
-      way.close()
+      door.close()
       await database.drop()
     }
   })

@@ -54,12 +54,12 @@ export class Sealer {
   /** @throws Error, without any of the content, when the key is another one, the value was changed, or it belongs elsewhere. */
   open(place: Place, sealed: Uint8Array): Secret {
     const bytes = Buffer.from(sealed)
-    if (bytes[0] !== version || bytes.length < 1 + wrappedBytes + ivBytes + tagBytes) throw new Error(`The sealed ${place.field} of ${place.table} ${place.row} is of a form that is not known.`)
+    if (bytes[0] !== version || bytes.length < 1 + wrappedBytes + ivBytes + tagBytes) throw new Error(`What is sealed in ${place.table} ${place.row} is of a form that is not known.`)
     try {
       const own = decrypt(this.#key, bound(place, 'key'), bytes.subarray(1, 1 + wrappedBytes))
       return new Secret(decrypt(own, bound(place, 'value'), bytes.subarray(1 + wrappedBytes)).toString('utf8'))
     } catch {
-      throw new Error(`The sealed ${place.field} of ${place.table} ${place.row} does not open: the installation's key is not the one it was sealed with, or the value was changed. Give the key it was sealed with (UPTIDE_KEY_FILE).`)
+      throw new Error(`What is sealed in ${place.table} ${place.row} does not open: the installation's key is not the one it was sealed with, or the value was changed. Give the key it was sealed with (UPTIDE_KEY_FILE).`)
     }
   }
 }

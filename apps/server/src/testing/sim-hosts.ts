@@ -15,9 +15,12 @@ export interface SimHosts {
   close(): Promise<void>
 }
 
+/** How much faster than ours the hosts' time runs: a gate looks at a transition once a second of it. */
+const hostSpeed = 4
+
 /** @param kernels name of each host and the generation of its kernel. */
 export async function serveHosts(kernels: Readonly<Record<string, KlpGeneration>>, options: { sigEnforce?: readonly string[]; loadMs?: number } = {}): Promise<SimHosts> {
-  const clock = runningClock()
+  const clock = runningClock(hostSpeed)
   const chance = seeded(7)
   const gates = new Map(Object.entries(kernels).map(([name, generation]) => {
     const kernel = new SimKernel({ generation, clock, chance, sigEnforce: options.sigEnforce?.includes(name) ?? false })

@@ -1,2 +1,2 @@
 export { readModuleFile } from './read.js'
-export type { ModuleFacts, ModuleVerdict, PatchedObjectFact, RefusalCode, SignatureFact } from './verdict.js'
+export type { ModuleFacts, ModuleFlavour, ModuleParameter, ModuleRefusal, ModuleVerdict, PatchedObjectFact, RefusalCode, SignatureFact } from './verdict.js'

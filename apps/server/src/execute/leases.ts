@@ -4,12 +4,14 @@ import type { Store } from '@uptide/store'
 export class Leases {
   private readonly held = new Map<string, AbortController>()
   private readonly timer: NodeJS.Timeout
+  private readonly tickMs: number
   /** When the last renewal that succeeded was asked for: the database counted from then or later. */
   private renewedAt = performance.now()
   private busy = false
 
   constructor(private readonly store: Pick<Store, 'renewLeases' | 'releaseLeases'>, readonly owner: string, readonly leaseMs: number) {
-    this.timer = setInterval(() => { this.tick() }, Math.floor(leaseMs / 3))
+    this.tickMs = Math.floor(leaseMs / 3)
+    this.timer = setInterval(() => { this.tick() }, this.tickMs)
     this.timer.unref()
   }
 
@@ -33,8 +35,8 @@ export class Leases {
 
   private tick(): void {
     if (this.held.size === 0) return
-    // Whatever keeps the answer away: after a whole lease nobody may believe that he still holds one.
-    if (performance.now() - this.renewedAt > this.leaseMs) for (const stop of this.held.values()) stop.abort()
+    // Whatever keeps the answer away: by the next tick the lease may be another's, so the work stops at this one.
+    if (performance.now() - this.renewedAt > this.leaseMs - this.tickMs) for (const stop of this.held.values()) stop.abort()
     if (!this.busy) void this.renew()
   }
 

@@ -183,7 +183,7 @@ export class FixtureHost {
   talk(requests: readonly Request[] | Buffer, env: Readonly<Record<string, string>> = {}): Talk {
     const input = Buffer.isBuffer(requests) ? requests : bytesOf(requests)
     const done = spawnSync(this.argv[0]!, [...this.argv.slice(1), this.gate], { input, env: { ...process.env, ...env }, encoding: 'latin1', timeout: 20_000, maxBuffer: 64 << 20 })
-    return { exit: done.status, replies: repliesOf(done.stdout), stdout: done.stdout, stderr: done.stderr }
+    return { exit: done.status, get replies() { return repliesOf(done.stdout) }, stdout: done.stdout, stderr: done.stderr }
   }
 
   one(line: string): Reply {

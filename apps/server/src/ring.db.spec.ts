@@ -142,7 +142,7 @@ for (const queue of ['PostgreSQL', 'Redis'] as const) {
       expect(firstOther).toBeGreaterThan(canaryPassed)
       const stalled = events.find((event) => event.kind === 'attempt.ended' && (event.data['outcome'] as { kind: string }).kind === 'stalled')
       expect(hostOf(stalled as StoredEvent)).toBe('h05')
-      expect((stalled?.data['outcome'] as { blockers: { comm: string }[] }).blockers.map((one) => one.comm)).toEqual(['cat'])
+      expect(((stalled as StoredEvent).data['outcome'] as { blockers: { comm: string }[] }).blockers.map((one) => one.comm)).toEqual(['cat'])
       expect(events.filter((event) => event.kind === 'attempt.ordered' && event.data['kind'] === 'nudge').map(hostOf)).toContain('h05')
       expect(await faults(on.store, id, hosts.gates, quick.inFlightMax)).toEqual([])
 

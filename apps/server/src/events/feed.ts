@@ -11,12 +11,13 @@ import { eventShape } from './shape.js'
 const commentMs = 15_000
 /**
  * A client that takes nothing for so long is cut off; it comes back with its last id. Until then it costs no more than
- * the stream's own buffer (64 KiB) and one event: what it does not take is not read from the table either.
+ * the stream's own buffer (64 KiB) and one page: what comes after is not read from the table before this is taken.
  */
 const slowMaxMs = 30_000
 /** 500 streams of 64 KiB are 32 MB. */
 const streamsMax = 500
-const pageSize = 500
+/** An event has about 500 bytes, so that a page fills a stream's buffer about once; the largest has 20 KB, a page then 2 MB. */
+const pageSize = 100
 /** Progress goes out at most so often for each rollout, milliseconds. */
 const progressMs = 1_000
 /** Twice in the second that a revoked token may still be good for. */

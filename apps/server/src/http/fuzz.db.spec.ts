@@ -32,7 +32,7 @@ const good: { readonly [N in RouteName]?: BodyOf<N> } = {
   'credential.add': { name: 'k', privateKey: 'x'.repeat(60), passphrase: 'p' },
   'patch.add': { name: 'p', title: 'A fix', description: 'Longer.', cves: ['CVE-2026-0001'], severity: 'low' },
   'rollout.plan': { patch: 'fix', selection: { labels: { role: 'web' } }, strategy: { waves: [{ kind: 'count', hosts: 1 }, { kind: 'percent', percent: 50 }], stall: { acts: ['wait', 'nudge'] }, retry: { attemptsMax: 2 } } },
-  'rollout.create': { patch: 'fix', selection: { hosts: ['web-1'] }, strategy: { errorsMax: 1 }, start: false },
+  'rollout.create': { name: 'r', patch: 'fix', selection: { hosts: ['web-1'] }, strategy: { errorsMax: 1 }, start: false },
   'rollout.start': { reason: 'go' }, 'rollout.hold': { reason: 'wait' }, 'rollout.resume': { reason: 'on' }, 'rollout.cancel': { reason: 'no' },
   'rollout.revert': { reason: 'back', hosts: ['web-1'] },
   'token.create': { name: 't' },
@@ -56,20 +56,24 @@ function changed(value: unknown, turns: readonly number[], instead: unknown): un
   return Array.isArray(value) ? value.map((one: unknown, index) => (String(index) === key ? inner : one)) : { ...value, [key]: inner }
 }
 
+/** A name is used once. */
+const named = (base: unknown, n: number): unknown => (base && typeof base === 'object' && 'name' in base ? Object.assign({}, base, { name: `${String(base.name)}-${n}` }) : base)
+
 function bodies(name: RouteName): fc.Arbitrary<string> {
   const base = good[name]
   const mutated = fc.tuple(fc.array(fc.nat(30), { maxLength: 4 }), hostile, suffix).map(([turns, instead, n]) => {
-    const fresh = base && typeof base === 'object' && 'name' in base ? { ...base, name: `${String(base.name)}-${n}` } : base
-    return JSON.stringify(changed(fresh, turns, instead)) ?? ''
+    return JSON.stringify(changed(named(base, n), turns, instead)) ?? ''
   })
-  return fc.oneof({ weight: 6, arbitrary: mutated }, { weight: 1, arbitrary: hostile.map((value) => JSON.stringify(value) ?? '') }, { weight: 1, arbitrary: fc.string({ maxLength: 50 }) })
+  return fc.oneof({ weight: 6, arbitrary: mutated }, { weight: 1, arbitrary: hostile.map((value) => JSON.stringify(value) ?? '') }, { weight: 1, arbitrary: fc.string({ maxLength: 50 }) }, { weight: 2, arbitrary: suffix.map((n) => JSON.stringify(named(base, n)) ?? '') })
 }
 
 const querySchema = (row: Route) => Object.keys((row.query as { shape?: object } | undefined)?.shape ?? {})
 const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 60 }), fc.constantFrom('\u0000', '-1', '1e9', '99999999999999999999', '%', 'a=b', 'a.b=\u0000', '=', "'", '{}', 'role=web')).map((word) => word.toWellFormed())
 const queries = (row: Route) => fc.array(fc.tuple(fc.oneof({ weight: 5, arbitrary: fc.constantFrom('x', ...querySchema(row)) }, { weight: 1, arbitrary: text }), text), { maxLength: 3 })
-const params = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('web-1', 'fix', 'draft', 'admin') }, { weight: 1, arbitrary: fc.uuid() }, { weight: 2, arbitrary: text.filter((word) => word !== '' && word !== '.' && word !== '..') })
+const params = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('web-1', 'fix', 'draft', 'draft') }, { weight: 1, arbitrary: fc.uuid() }, { weight: 2, arbitrary: text.filter((word) => word !== '' && word !== '.' && word !== '..') })
 
+/** What the requests above ask of these stands against the state of things; they are carried out in other specs. */
+const neverDone: readonly RouteName[] = ['host.retrust', 'credential.add', 'build.add', 'rollout.revert']
 const runs = Object.keys(routes).filter((name) => name !== 'event.stream' && routes[name as RouteName].method !== 'DELETE') as RouteName[]
 
 describe('whatever is sent', () => {
@@ -89,7 +93,9 @@ describe('whatever is sent', () => {
           expect(JSON.parse(said)).toMatchObject({ status: response.status, code: expect.stringMatching(/^[A-Z_]+$/), detail: expect.stringMatching(/./) })
         }
       }), { numRuns: row.body || row.query || row.path.includes(':') ? 120 : 3, verbose: 1 })
-      expect(statuses.size).toBeGreaterThan(0)
+      // Else nothing but the door was tried.
+      const carriedOut = [...statuses].some((status) => status < 300)
+      expect(carriedOut || neverDone.includes(name), `${name}: ${[...statuses].join(' ')}`).toBe(true)
     })
   }
 

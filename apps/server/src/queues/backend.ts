@@ -65,8 +65,19 @@ async function checkRedis(client: Redis, warn: (message: string) => void): Promi
   if (appendonly !== undefined && appendonly !== 'yes') warn('Redis does not keep an append-only file: a restart loses wake-ups, which costs a sweep. Set appendonly yes.')
 }
 
+/**
+ * A connection that always has somebody to tell its troubles to. BullMQ takes one out of the pool to look after its
+ * schema and does not listen: a database that ends in that moment would take the whole process with it.
+ */
+class HeardClient extends pg.Client {
+  constructor(config?: string | pg.ClientConfig) {
+    super(config)
+    this.on('error', () => { /* The query under way fails by itself; the pool throws the connection away. */ })
+  }
+}
+
 function postgresBackend({ databaseUrl }: BackendChoice): Backend {
-  const connection = { connectionString: databaseUrl, schema: 'bullmq', max: postgresPoolMax, migrate: true }
+  const connection = { connectionString: databaseUrl, schema: 'bullmq', max: postgresPoolMax, migrate: true, Client: HeardClient }
   return {
     kind: 'postgres', factory: createPostgresBackend as unknown as BackendFactory,
     queueOptions: () => ({ connection: connection as unknown as QueueOptions['connection'] }),

@@ -1,6 +1,6 @@
 // The decider's shell: load a view, plan, commit, ring. Runs on a ring and on a timer; the two do exactly the same.
 import { retryOf, sentenceOf } from '@uptide/livepatch'
-import { contactCodes, plan, type PlanRules } from '@uptide/rollout'
+import { contactCodes, lintPlan, plan, type PlanRules } from '@uptide/rollout'
 import type { Store } from '@uptide/store'
 import { reached } from '../fail-points.js'
 
@@ -42,6 +42,9 @@ export class Reconciler {
       const now = await this.store.databaseNow()
       const decided = plan(view, now, planRules)
       reached('reconcile-plan')
+      const unsound = lintPlan(view, decided, now)
+      // A plan that breaks its own rules is never carried out: better a rollout that stands still and is heard of.
+      if (unsound.length > 0) { this.log.error({ rolloutId, unsound }, 'the plan is unsound and was not committed'); return }
       if (decided.decisions.length === 0) { this.wakeIn(rolloutId, decided.wakeAt === null ? null : decided.wakeAt - now); return }
       const { committed, toRing, dropped } = await this.store.commitPlan(view, decided, principal)
       reached('reconcile-commit')

@@ -8,7 +8,7 @@ import { GateStream, runningClock, seeded, SimGate, SimKernel, type SimModule, s
 import { type KlpGeneration, readModuleFile } from '@uptide/livepatch'
 import { openStore, type Store } from '@uptide/store'
 import { freshDatabase } from '@uptide/store/testing'
-import { checkPrivateKey, makePrivateKey, serveSsh } from '@uptide/transport'
+import { checkPrivateKey, makePrivateKey, serveSsh, sshRoad } from '@uptide/transport'
 import { pino } from 'pino'
 import { z } from 'zod'
 import { firstToken } from '../access/first-token.js'
@@ -20,7 +20,6 @@ import type { Parts, Running } from '../roles/parts.js'
 import { startScheduler } from '../roles/scheduler.js'
 import { startWorker } from '../roles/worker.js'
 import { Sealer } from '../secrets/seal.js'
-import { sshRoad } from '@uptide/transport'
 import { freePort } from './redis.js'
 import { specKey, specLeaseMs } from './plane.js'
 
@@ -63,7 +62,7 @@ export async function startApiPlane(roles: readonly ('scheduler' | 'worker')[] =
   const api = await startApi(parts)
   const url = `http://127.0.0.1:${port}`
   const raw: Api['raw'] = (method, path, init = {}) => fetch(url + path, {
-    method, redirect: 'error', signal: init.signal ?? null, body: (init.body ?? null) as BodyInit | null,
+    method, redirect: 'error', signal: init.signal ?? null, body: (init.body ?? null) as string | Uint8Array<ArrayBuffer> | null,
     headers: { ...init.headers, ...(init.token === null ? {} : { authorization: `Bearer ${init.token ?? token}` }) },
   })
   return {
@@ -79,7 +78,7 @@ export async function startApiPlane(roles: readonly ('scheduler' | 'worker')[] =
 
 function caller(raw: Api['raw']): Api['call'] {
   return async <N extends RouteName>(name: N, { params, query, body }: Call<N> = {}, token?: string | null): Promise<Answer<ReplyOf<N>>> => {
-    const words = new URLSearchParams(Object.entries(query ?? {}).flatMap(([key, value]) => [value].flat().map((one) => [key, String(one)])))
+    const words = new URLSearchParams(Object.entries(query ?? {}).flatMap(([key, value]) => [value].flat().map((one): [string, string] => [key, String(one)])))
     const bytes = body instanceof Uint8Array
     const response = await raw(routes[name].method, `${pathOf(name, params)}${words.size > 0 ? `?${words}` : ''}`, {
       ...(token === undefined ? {} : { token }),

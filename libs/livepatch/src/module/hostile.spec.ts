@@ -1,5 +1,6 @@
-// The reader against files that were damaged or made to hurt. UPTIDE_MODULE_MUTATIONS=10000000 for a long run; then every
-// accepted file is also put before readelf and modinfo (Debian's binutils and kmod), which must agree.
+// The reader against files that were damaged or made to hurt. UPTIDE_MODULE_MUTATIONS=10000000 for a long run; then one in
+// a hundred accepted files is also put before readelf and modinfo (Debian's binutils and kmod), which must agree. A plain
+// run has what they said of the fixtures, in read.spec.ts.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +13,7 @@ import { buildModule, handWritten, klpBuilt, kpatchBuilt, modinfoBytes, plainMod
 import type { ModuleFacts, ModuleVerdict } from './verdict.js'
 
 const wanted = Number(process.env['UPTIDE_MODULE_MUTATIONS'] ?? 0)
-const mutations = wanted || 6_000
+const mutations = wanted || 20_000
 /** No file may hold the reader longer. */
 const slowestMs = 2_000
 
@@ -65,8 +66,6 @@ describe('a module with one number changed', () => {
   if (!original.ok) throw new Error(original.says)
 
   it.each(headerFields)('in the header, %s: is refused, or the number meant nothing', (_name, at, size, ignored) => {
-    const own = number(new Uint8Array(8), 0, 0, 0n)
-    expect(own).toHaveLength(8)
     for (const value of valuesFor(size, whole.length)) {
       const changed = number(whole, at, size, value)
       const verdict = read(changed)
@@ -119,35 +118,39 @@ function apply(bytes: Uint8Array, [kind, place, value]: Change): Uint8Array {
 /** Tables at the file's end decide most: half of the changes go there. */
 const aimed = (bytes: Uint8Array, one: Change, towardsEnd: boolean): Change => towardsEnd ? [one[0], Math.max(0, bytes.length - 1 - (one[1] % 4096)), one[2]] : one
 
+/** What Debian's tools print about the same bytes. A tool that is not there is a failure, not an excuse. */
+function agreesWithTools(bytes: Uint8Array, facts: ModuleFacts): void {
+  const folder = mkdtempSync(path.join(tmpdir(), 'uptide-ko-'))
+  try {
+    const file = path.join(folder, 'm.ko')
+    writeFileSync(file, bytes)
+    const says = (tool: string, ...words: string[]): string => { const ran = spawnSync(tool, [...words, file], { encoding: 'utf8' }); if (ran.error) throw ran.error; return ran.stdout }
+    expect(says('readelf', '-hW')).toMatch(/Class: +ELF64[^]*Type: +REL/)
+    // readelf looks for it in every note, hosts show it under the section's name alone.
+    if (facts.moduleBuildId !== null) expect(says('readelf', '-nW')).toContain(`Build ID: ${facts.moduleBuildId}\n`)
+    for (const key of ['vermagic', 'srcversion', 'license'] as const) {
+      // The tools print bytes as they are.
+      const line = says('modinfo', '-F', key).split('\n')[0] ?? ''
+      if (/^[ -~]*$/.test(line)) expect(line.trim(), key).toBe((facts[key] ?? '').trim())
+    }
+  } finally { rmSync(folder, { recursive: true, force: true }) }
+}
+
 describe('a damaged module', () => {
   it('is accepted or refused by name, quickly and without a fault of the reader, however it was damaged', () => {
-    const changed = fc.tuple(fc.constantFrom(...corpus), fc.array(fc.tuple(change, fc.boolean()), { minLength: 1, maxLength: 6 }))
+    // By number: a failure prints what was changed, not ten thousand bytes.
+    const changed = fc.tuple(fc.nat({ max: corpus.length - 1 }), fc.array(fc.tuple(change, fc.boolean()), { minLength: 1, maxLength: 6 }))
     const codes = new Map<string, number>()
-    fc.assert(fc.property(changed, ([bytes, changes]) => {
-      const verdict = read(changes.reduce((all, [one, end]) => apply(all, aimed(all, one, end)), bytes))
-      codes.set(verdict.ok ? 'accepted' : verdict.code, (codes.get(verdict.ok ? 'accepted' : verdict.code) ?? 0) + 1)
+    fc.assert(fc.property(changed, ([index, changes]) => {
+      const bytes = changes.reduce((all, [one, end]) => apply(all, aimed(all, one, end)), corpus[index] ?? new Uint8Array(0))
+      const verdict = read(bytes)
+      const code = verdict.ok ? 'accepted' : verdict.code
+      const nth = (codes.get(code) ?? 0) + 1
+      codes.set(code, nth)
+      if (verdict.ok && wanted && nth % 100 === 0) agreesWithTools(bytes, verdict.facts)
     }), { numRuns: mutations, verbose: 1 })
     // Were all refused alike, the changes would reach nothing.
     for (const code of ['accepted', 'CORRUPT', 'TRUNCATED', 'NOT_A_LIVEPATCH', 'BAD_SIGNATURE_TRAILER']) expect(codes.get(code) ?? 0, code).toBeGreaterThan(0)
-  }, wanted ? 86_400_000 : 60_000)
-
-  it('is read as readelf and modinfo read it, when it is accepted', () => {
-    // One in a hundred changes, as the tools take 10 ms each; none of them in a plain run, which has what they said in read.spec.ts.
-    const folder = mkdtempSync(path.join(tmpdir(), 'uptide-ko-'))
-    try {
-      const file = path.join(folder, 'm.ko')
-      fc.assert(fc.property(fc.constantFrom(...corpus.slice(0, 4)), change, (bytes, one) => {
-        const changed = apply(bytes, one)
-        const verdict = read(changed)
-        if (!verdict.ok || !wanted) return
-        writeFileSync(file, changed)
-        const says = (tool: string, ...words: string[]): string => { const ran = spawnSync(tool, [...words, file], { encoding: 'utf8' }); if (ran.error) throw ran.error; return ran.stdout }
-        expect(says('readelf', '-hW')).toMatch(/Class: +ELF64[^]*Type: +REL/)
-        expect(says('modinfo', '-F', 'vermagic').trim(), 'vermagic').toBe(verdict.facts.vermagic)
-        expect(says('modinfo', '-F', 'srcversion').trim(), 'srcversion').toBe(verdict.facts.srcversion ?? '')
-        expect(/Build ID: (\w+)/.exec(says('readelf', '-nW'))?.[1] ?? null, 'build id').toBe(verdict.facts.moduleBuildId)
-      }), { numRuns: Math.max(100, Math.ceil(wanted / 100)), verbose: 1 })
-    } finally { rmSync(folder, { recursive: true, force: true }) }
   }, wanted ? 86_400_000 : 60_000)
 })
 

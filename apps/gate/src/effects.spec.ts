@@ -103,8 +103,8 @@ describe.each(shells)('The gate under $shell', ({ shell }) => {
     expect(host.read('sys/kernel/livepatch/uptide_v1/signal')).toBe('1\n')
     expect(last([lease, 'write gone enabled 0']).lines).toEqual(['errno=ENOENT'])
     rmSync(host.at('sys/kernel/livepatch/uptide_v1/enabled'))
-    // The kernel refuses a largest pid of 0, and a device that is full takes nothing.
-    symlinkSync('/proc/sys/kernel/pid_max', host.at('sys/kernel/livepatch/uptide_v1/enabled'))
+    // A file of the kernel that takes 1 to 5, and a device that is full.
+    symlinkSync('/proc/self/clear_refs', host.at('sys/kernel/livepatch/uptide_v1/enabled'))
     expect(last([lease, 'write uptide_v1 enabled 0']).lines).toEqual(['errno=EINVAL'])
     rmSync(host.at('sys/kernel/livepatch/uptide_v1/enabled'))
     symlinkSync('/dev/full', host.at('sys/kernel/livepatch/uptide_v1/enabled'))

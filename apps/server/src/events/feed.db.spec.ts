@@ -96,7 +96,7 @@ describe('a stream', () => {
     await sleep(1_500)
     expect(heldBytes() - before).toBeLessThan(80 * 1024 * 1024)
     let heard = ''
-    deaf[0]?.setEncoding('utf8').on('data', (text: string) => { heard = heard.slice(-2_000) + text })
+    deaf[0]?.setEncoding('utf8').on('data', (text: string) => { heard = heard.slice(-2_000) + text }).resume()
     await until('it has caught up', () => heard.includes(`id: ${wanted.at(-1)}\n`), 30_000)
     stream.close()
     for (const socket of deaf) socket.destroy()

@@ -94,6 +94,7 @@ export class Feed implements BeforeApplicationShutdown {
       if (!this.streams.has(stream)) return false
       raw.write(`id: ${row.seq}\nevent: event\ndata: ${JSON.stringify(eventShape(row))}\n\n`)
       stream.after = row.seq
+      if (row.kind === 'token.revoked') void this.dropRevoked()
     }
     return next !== null
   }

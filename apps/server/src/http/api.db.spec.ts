@@ -231,6 +231,12 @@ describe('uploads', () => {
     expect(problem.detail.length).toBeGreaterThan(10)
   })
 
+  it('are read two at a time, however many come at once', async () => {
+    const patches = Array.from({ length: 12 }, (_, n) => `at-once-${n}`)
+    for (const name of patches) await api.call('patch.add', { body: { name, title: 'A fix' } })
+    expect((await Promise.all(patches.map((name) => upload(moduleFile('uptide_v1', '6.12'), {}, name)))).map((one) => one.status)).toEqual(patches.map(() => 201))
+  })
+
   it('of more than 64 MiB are refused', async () => {
     expect((await upload(new Uint8Array(64 * 1024 * 1024 + 1))).problem).toMatchObject({ status: 413, code: 'TOO_LARGE' })
   })

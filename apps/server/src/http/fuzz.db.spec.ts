@@ -53,7 +53,7 @@ function changed(value: unknown, turns: readonly number[], instead: unknown): un
   if (keys.length === 0 || turn % 4 === 3) return instead
   const key = keys[turn % keys.length] ?? ''
   const inner = changed((value as Record<string, unknown>)[key], rest, instead)
-  return Array.isArray(value) ? value.map((one: unknown, index) => (String(index) === key ? inner : one)) : { ...value, [key]: inner }
+  return Array.isArray(value) ? value.map((one: unknown, index) => (String(index) === key ? inner : one)) : { ...(value as object), [key]: inner }
 }
 
 /** A name is used once. */

@@ -102,7 +102,7 @@ class VectorRun {
     if (!greeting.ok) return greeting
     if (act.lease !== undefined && act.lease !== 'none') {
       // Token 0 is older than every other.
-      const token = act.lease === 'stale' ? 0n : this.bench.nextToken()
+      const token = act.lease === 'stale' ? 1n : this.bench.nextToken()
       const leased = await channel.ask({ verb: 'lease', args: [this.bench.hostId, String(token), 'attempt-raw'], deadlineMs: 30_000 })
       if (!leased.ok) return leased
     }

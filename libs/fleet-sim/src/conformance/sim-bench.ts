@@ -38,7 +38,7 @@ export function simBench(generation: KlpGeneration, options: SimBenchOptions = {
   const gate = new SimGate(kernel)
   const modules = labModules(kernel.release)
   const other = labModules('9.9.9-other')
-  let token = 0n
+  let token = 100n // below it there is room for stale ones
   const { generation: is } = kernel
   const features = new Set<BenchFeature>(['reboots'])
   const have = (feature: BenchFeature, has: boolean) => { if (has) features.add(feature) }

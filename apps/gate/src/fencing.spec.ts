@@ -131,6 +131,7 @@ describe.each(shells)('The gate under $shell', ({ shell }) => {
     ['a link', (at) => { mkdirSync(at.at('elsewhere'), { mode: 0o700 }); symlinkSync(at.at('elsewhere'), at.at('state')) }],
     ['a file', (at) => { at.write('state', '') }],
     ['open to its group', (at) => { mkdirSync(at.at('state')); chmodSync(at.at('state'), 0o770) }],
+    ['open to others', (at) => { mkdirSync(at.at('state')); chmodSync(at.at('state'), 0o702) }],
     ['open to all', (at) => { mkdirSync(at.at('state')); chmodSync(at.at('state'), 0o777) }],
     ['one whose stage is a link', (at) => { mkdirSync(at.at('state'), { mode: 0o700 }); mkdirSync(at.at('elsewhere')); symlinkSync(at.at('elsewhere'), at.at('state/stage')) }],
     ['one whose lock is a link', (at) => { mkdirSync(at.at('state'), { mode: 0o700 }); symlinkSync(at.at('elsewhere'), at.at('state/lock')) }],

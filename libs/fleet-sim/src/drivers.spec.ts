@@ -203,6 +203,28 @@ describe('what an attempt makes of a host', () => {
     expect((await attempt(bench, 'look', jobOf(bench, 'v1', fresh(), { baking: true }))).outcome).toMatchObject({ kind: 'unhealthy', code })
   })
 
+  it('sees the kernel die or warn by its taint, when the log no longer tells', async () => {
+    for (const [bit, code] of [[128, 'KERNEL_OOPS'], [512, 'KERNEL_WARNING']] as const) {
+      const bench = simBench('klp61')
+      await apply(bench, 'v1')
+      bench.kernel.taint |= bit
+      expect((await attempt(bench, 'look', jobOf(bench, 'v1', fresh(), { baking: true, taintBefore: 0 }))).outcome).toMatchObject({ kind: 'unhealthy', code })
+      expect((await attempt(bench, 'look', jobOf(bench, 'v1', fresh(), { baking: true, taintBefore: bit }))).outcome.kind).toBe('healthy')
+    }
+  })
+
+  it('asks for no change at all while another livepatch is in transition', async () => {
+    const bench = simBench('klp61')
+    await apply(bench, 'hold')
+    await bench.target(true)
+    await bench.block('target', 'lasting')
+    await apply(bench, 'stall')
+    const before = bench.gate.effects.length
+    const tried = [await apply(bench, 'v1'), await attempt(bench, 'revert', jobOf(bench, 'hold', fresh()))]
+    for (const { outcome } of tried) expect(outcome).toMatchObject({ kind: 'failed', code: 'TRANSITION_BUSY', detail: 'uptide_stall is in transition', touched: 'no' })
+    expect(bench.gate.effects.slice(before).map((effect) => effect.verb)).toEqual(['lease', 'lease'])
+  })
+
   it('sees a tracer in the way', async () => {
     const bench = simBench('klp611')
     bench.kernel.ftraceEnabled = false
@@ -229,6 +251,98 @@ describe('what an attempt makes of a host', () => {
     await bench.block('hold', 'interruptible')
     expect((await attempt(bench, 'revert', jobOf(bench, 'hold', fresh()))).outcome).toMatchObject({ kind: 'stalled', reading: { moduleState: 'UNPATCHING' } })
     expect((await attempt(bench, 'nudge', jobOf(bench, 'hold', fresh(), { intent: 'revert' }))).outcome).toMatchObject({ kind: 'reverted', reading: { moduleState: 'ABSENT' } })
+  })
+})
+
+describe('what the kernel says in the end counts, whatever was said before', () => {
+  /** The same host, whose data lines pass through a hand that may change them. */
+  const driveThrough = async (bench: SimBench, operation: KlpOperation, name: BuildName, change: (request: GateRequest, reply: GateReply, count: number) => GateReply, more: Partial<KlpJob> = {}) => {
+    const inner = new SimChannel(bench.gate)
+    const counts = new Map<string, number>()
+    const channel = {
+      ask: async (request: GateRequest): Promise<GateReply> => {
+        const count = (counts.get(request.verb) ?? 0) + 1
+        counts.set(request.verb, count)
+        return change(request, await inner.ask(request), count)
+      },
+    }
+    const driven = await drive(klpDrivers[operation], jobOf(bench, name, fresh(), more), channel, { before: async () => true, progress: () => {}, body: async () => bench.build(name).bytes, pause: (ms) => bench.pause(ms) })
+    inner.close()
+    if (!driven.ended) throw new Error('nothing fenced this drive off')
+    return { outcome: driven.outcome, asked: counts }
+  }
+  const lines = (reply: GateReply, change: (line: string) => string): GateReply => (reply.ok ? { ok: true, lines: reply.lines.map(change) } : reply)
+
+  it('an object that is loaded and not patched is a failure, asked for twice', async () => {
+    const bench = simBench('klp61')
+    await bench.target(true)
+    const { outcome, asked } = await driveThrough(bench, 'apply', 'v1', (request, reply) => (request.verb === 'patches' ? lines(reply, (line) => line.replace('name=lab_target patched=1', 'name=lab_target patched=0')) : reply))
+    expect(outcome).toMatchObject({ kind: 'failed', code: 'OBJECT_UNPATCHED', touched: 'yes' })
+    expect(asked.get('patches')).toBe(3)
+  })
+
+  it('an object that came between two readings is not', async () => {
+    const bench = simBench('klp61')
+    await bench.target(true)
+    const { outcome } = await driveThrough(bench, 'apply', 'v1', (request, reply, count) => (request.verb === 'patches' && count === 2 ? lines(reply, (line) => line.replace('name=lab_target patched=1', 'name=lab_target patched=0')) : reply))
+    expect(outcome.kind).toBe('patched')
+  })
+
+  it('another boot at the end is a reboot, not a success', async () => {
+    const bench = simBench('klp61')
+    const other = '00000000-0000-4000-a000-000000000000'
+    const { outcome } = await driveThrough(bench, 'apply', 'v1', (request, reply, count) => (request.verb === 'facts' && count === 2 ? lines(reply, (line) => line.replace(/^bootid=.*/, `bootid=${other}`)) : reply))
+    expect(outcome).toMatchObject({ kind: 'rebooted', bootIdBefore: bench.kernel.bootId, bootIdAfter: other, touched: 'yes' })
+  })
+
+  it('an exit status of 0 does not make a patch, and another does not unmake it', async () => {
+    const refused = simBench('klp61')
+    const lied = await driveThrough(refused, 'apply', 'bad_symbol', (request, reply) => (request.verb === 'load' ? lines(reply, (line) => line.replace(/^exit=1 text=.*/, 'exit=0 text=')) : reply))
+    expect(lied.outcome).toMatchObject({ kind: 'failed', code: 'UNKNOWN_STATE', touched: 'no' })
+    const worked = simBench('klp61')
+    const doubted = await driveThrough(worked, 'apply', 'v1', (request, reply) => (request.verb === 'load' ? lines(reply, (line) => line.replace(/^exit=0 text=.*/, 'exit=1 text=Killed')) : reply))
+    expect(doubted.outcome).toMatchObject({ kind: 'patched', already: false })
+  })
+
+  it('a module that loads and patches nothing is no livepatch', async () => {
+    const bench = simBench('klp61')
+    const { outcome } = await driveThrough(bench, 'apply', 'v1', (request, reply, count) => (request.verb === 'patches' && count === 2 ? { ok: true, lines: [] } : request.verb === 'module' && reply.ok ? lines(reply, (line) => line.replace('refcnt=1', 'refcnt=0')) : reply))
+    expect(outcome).toMatchObject({ kind: 'failed', code: 'NOT_A_LIVEPATCH', touched: 'yes' })
+  })
+
+  it('EINVAL on disabling is read again and not believed', async () => {
+    const bench = simBench('klp61')
+    await apply(bench, 'v1')
+    const { outcome, asked } = await driveThrough(bench, 'revert', 'v1', (request, reply) => (request.verb === 'write' ? { ok: true, lines: ['errno=EINVAL'] } : reply))
+    expect(outcome).toMatchObject({ kind: 'reverted', reading: { moduleState: 'ABSENT' } })
+    expect(asked.get('write')).toBe(1)
+  })
+
+  it('a patch that stays on however often it is disabled is said to be on', async () => {
+    const bench = simBench('klp61')
+    await apply(bench, 'v1')
+    const seen = await driveThrough(bench, 'revert', 'v1', (request, reply) => {
+      if (request.verb !== 'patches') return reply
+      const { srcversion, moduleBuildId } = bench.build('v1')
+      return { ok: true, lines: [`patch name=uptide_v1 enabled=1 transition=0 refcnt=1 srcversion=${srcversion} build=${moduleBuildId}`] }
+    })
+    expect(seen.outcome).toMatchObject({ kind: 'failed', code: 'STILL_ACTIVE', touched: 'yes' })
+    expect(seen.asked.get('write')).toBe(3)
+  })
+
+  it('a transition that someone turned round under us is no success', async () => {
+    const bench = simBench('klp61')
+    await bench.target(true)
+    const blocker = await bench.block('target', 'lasting')
+    const { outcome } = await driveThrough(bench, 'apply', 'stall', (request, reply) => {
+      if (request.verb === 'watch') {
+        bench.kernel.writeEnabled('uptide_stall', '0')
+        bench.kernel.clock.sleep(3000).catch(() => {})
+      }
+      return reply
+    })
+    await blocker.release()
+    expect(outcome).toMatchObject({ kind: 'failed', code: 'REVERSED', touched: 'yes' })
   })
 })
 

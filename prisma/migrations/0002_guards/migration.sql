@@ -158,6 +158,7 @@ CREATE INDEX targets_active ON targets (rollout_id) WHERE attempt_open OR NOT at
   OR state IN ('checking', 'staging', 'loading', 'transitioning', 'stalled', 'patched', 'baking', 'reverting', 'lost');
 CREATE INDEX targets_pending ON targets (wave_id, not_before NULLS FIRST, host_name) WHERE state = 'pending' AND NOT attempt_open;
 CREATE INDEX targets_revertible ON targets (rollout_id, host_name) WHERE touched AND state IN ('succeeded', 'failed', 'cancelled');
+CREATE INDEX targets_unreverted ON targets (rollout_id) WHERE touched AND state = 'failed' AND (reason->>'code') = 'REVERT_FAILED';
 CREATE INDEX rollouts_live ON rollouts (id) WHERE state IN ('scheduled', 'running', 'held', 'reverting');
 
 -- Counts per wave and state, kept by statement so that a group commit costs one upsert for each state it met.

@@ -101,7 +101,7 @@ class VectorRun {
     const greeting = await channel.ask({ verb: 'hello', args: ['1'], deadlineMs: 30_000 })
     if (!greeting.ok) return greeting
     if (act.lease !== undefined && act.lease !== 'none') {
-      // Token 0 is older than every other.
+      // Token 1 is older than every other that a bench hands out.
       const token = act.lease === 'stale' ? 1n : this.bench.nextToken()
       const leased = await channel.ask({ verb: 'lease', args: [this.bench.hostId, String(token), 'attempt-raw'], deadlineMs: 30_000 })
       if (!leased.ok) return leased

@@ -82,7 +82,9 @@ describe('real kernels', () => {
     await labReboot(fresh())
     const rollout = await untilState(api, id, ['held', 'failed', 'succeeded'], 90_000)
     expect(rollout.state).toBe('held')
-    const [after] = await api.targets(id)
+    // A look that came during the reboot made it lost first; it is looked for until it says what happened.
+    let [after] = await api.targets(id)
+    for (const until = Date.now() + 60_000; Date.now() < until && after?.state !== 'failed'; [after] = await api.targets(id)) await new Promise((done) => { setTimeout(done, 500) })
     expect(after?.state).toBe('failed')
     expect(after?.reason?.code).toBe('REBOOTED')
   })

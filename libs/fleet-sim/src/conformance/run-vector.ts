@@ -103,7 +103,7 @@ class VectorRun {
     if (act.lease !== undefined && act.lease !== 'none') {
       // Token 1 is older than every other that a bench hands out.
       const token = act.lease === 'stale' ? 1n : this.bench.nextToken()
-      const leased = await channel.ask({ verb: 'lease', args: [this.bench.hostId, String(token), 'attempt-raw'], deadlineMs: 30_000 })
+      const leased = await channel.ask({ verb: 'lease', args: [act.lease === 'other-host' ? 'another-host' : this.bench.hostId, String(token), 'attempt-raw'], deadlineMs: 30_000 })
       if (!leased.ok) return leased
     }
     const body = act.body === undefined ? undefined : this.bench.build(act.body).bytes

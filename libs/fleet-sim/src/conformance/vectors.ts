@@ -39,7 +39,7 @@ export type Act =
       readonly verb: string
       readonly args?: readonly string[]
       readonly body?: BuildName
-      readonly lease?: 'next' | 'stale' | 'none'
+      readonly lease?: 'next' | 'stale' | 'other-host' | 'none'
       /** While another session holds the lease. */
       readonly locked?: true
       /** Refused with this code, or answered with lines of which one fits this pattern. */
@@ -170,7 +170,7 @@ const refusals: readonly Vector[] = [
   { name: 'a build whose callback refuses is not loaded', acts: [failed('bad_callback', 'CALLBACK_REFUSED'), absent('bad_callback')] },
   {
     name: 'an older fencing token is refused, and another host id too',
-    acts: [patched('v1'), { act: 'ask', verb: 'facts', lease: 'stale', refused: 'STALE_TOKEN' }, active('v1')],
+    acts: [patched('v1'), { act: 'ask', verb: 'facts', lease: 'stale', refused: 'STALE_TOKEN' }, { act: 'ask', verb: 'facts', lease: 'other-host', refused: 'WRONG_HOST' }, active('v1')],
   },
   { name: 'a second session does not get the host while the first has it', acts: [{ act: 'ask', verb: 'facts', lease: 'next', locked: true, refused: 'LOCKED' }] },
   {

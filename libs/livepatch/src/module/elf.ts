@@ -97,7 +97,7 @@ export class Elf {
     if (names >= count) throw new Refuse('CORRUPT', 'its section names lie in a section that does not exist', 62)
     const raw = Array.from({ length: count }, (_, index) => this.readHeader(start + index * sectionBytes, index))
     const table = raw[names]
-    if (!table || !takesRoom(table)) throw new Refuse('CORRUPT', 'its section names cannot be read', 62)
+    if (!table || !this.isStrings(table)) throw new Refuse('CORRUPT', 'its section names cannot be read, or do not end', 62)
     return raw.map(({ nameAt, ...section }) => ({ ...section, name: this.textIn(table, nameAt) }))
   }
 
@@ -134,6 +134,11 @@ export class Elf {
     return String.fromCharCode(...room.subarray(0, length))
   }
 
+  /** A table of names ends in a NUL, as the kernel's loader and kmod ask too. */
+  private isStrings(table: Table & { readonly type: number }): boolean {
+    return takesRoom(table) && (table.size === 0 || this.bytes[table.offset + table.size - 1] === 0)
+  }
+
   symbols(): readonly Symbol[] {
     this.symbolTable ??= this.readSymbols()
     return this.symbolTable
@@ -145,7 +150,7 @@ export class Elf {
     const table = tables[0]
     if (!table) return []
     const names = this.sections[table.link]
-    if (!names || !takesRoom(names) || table.entrySize !== symbolBytes) throw new Refuse('CORRUPT', 'its symbol table cannot be read', table.offset)
+    if (!names || !this.isStrings(names) || table.entrySize !== symbolBytes) throw new Refuse('CORRUPT', 'its symbol table cannot be read', table.offset)
     const count = Math.floor(table.size / symbolBytes)
     if (count > symbolsMax) throw new Refuse('CORRUPT', `it claims ${count} symbols`, table.offset)
     this.symbolNames = names

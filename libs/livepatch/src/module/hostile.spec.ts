@@ -126,8 +126,9 @@ function agreesWithTools(bytes: Uint8Array, facts: ModuleFacts): void {
     writeFileSync(file, bytes)
     const says = (tool: string, ...words: string[]): string => { const ran = spawnSync(tool, [...words, file], { encoding: 'utf8' }); if (ran.error) throw ran.error; return ran.stdout }
     expect(says('readelf', '-hW')).toMatch(/Class: +ELF64[^]*Type: +REL/)
-    // readelf looks for it in every note, hosts show it under the section's name alone.
-    if (facts.moduleBuildId !== null) expect(says('readelf', '-nW')).toContain(`Build ID: ${facts.moduleBuildId}\n`)
+    // readelf reads every note and trusts their alignment; hosts show the bytes of this one section as they stand.
+    const buildId = /in: \.note\.gnu\.build-id\n[^\n]*\n *GNU +0x[^\n]*Build ID: (\w+)/.exec(says('readelf', '-nW'))?.[1]
+    if (buildId !== undefined) expect(facts.moduleBuildId, 'build id').toBe(buildId)
     for (const key of ['vermagic', 'srcversion', 'license'] as const) {
       // The tools print bytes as they are.
       const line = says('modinfo', '-F', key).split('\n')[0] ?? ''
@@ -163,7 +164,7 @@ describe('a file made to hurt', () => {
     const file = buildModule()
     const end = file.length - 64 * 5
     const lastNames = Number(new DataView(file.buffer).getBigUint64(end + 64 * 4 + 24, true))
-    expect(refusal(Uint8Array.from(file).fill(0x41, lastNames, end))).toMatch(/does not end inside its table|lies outside/)
+    expect(refusal(Uint8Array.from(file).fill(0x41, lastNames, end))).toContain('do not end')
   })
 
   it('with as many sections as fit, or one more than the kernel loads', () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { readModuleFile } from './read.js'
-import { ascii, buildElf } from './testing/build-elf.js'
+import { ascii, buildElf, Words } from './testing/build-elf.js'
 import { buildModule, handWritten, klpBuilt, kpatchBuilt, plainModinfo, signed, thisModule } from './testing/build-module.js'
 import type { ModuleFacts, ModuleFlavour } from './verdict.js'
 
@@ -155,6 +155,19 @@ describe('a livepatch that a tool built', () => {
     expect(factsOf(klpBuilt(objects))).toMatchObject({ objects: [{ name: 'vmlinux', functions: ['a', 'b'] }, { name: 'kvm', functions: ['kvm_x'] }], objectsSource: 'klp-build', replace: 'unknown', rollbackRisk: { level: 'probably' } })
     expect(factsOf(klpBuilt([{ name: 'kvm', functions: ['kvm_x'], callbacks: [40] }])).rollbackRisk.reasons).toEqual(['it has callbacks'])
     expect(factsOf(klpBuilt(objects, { big: true, machine: 22 })).objects).toHaveLength(2)
+  })
+})
+
+describe('a module\'s build id', () => {
+  const note = (owner: string, type: number, claims = 4, sectionType = 7): string | null => {
+    const data = Uint8Array.from([...new Words(12, false).u32(0, 4).u32(4, claims).u32(8, type).bytes, ...ascii(owner), 0xde, 0xad, 0xbe, 0x0f])
+    return factsOf(buildModule({ sections: [{ name: '.note.gnu.build-id', type: sectionType, data }] })).moduleBuildId
+  }
+
+  it('is taken from a note of GNU\'s that has room for it, and from nothing else', () => {
+    expect(note('GNU\0', 3)).toBe('deadbe0f')
+    expect([note('GNX\0', 3), note('GNU\0', 1), note('GNU\0', 3, 0), note('GNU\0', 3, 5), note('GNU\0', 3, 0xffff_ffff), note('GNU\0', 3, 4, 1)]).toEqual([null, null, null, null, null, null])
+    expect(factsOf(buildModule()).moduleBuildId).toBeNull()
   })
 })
 

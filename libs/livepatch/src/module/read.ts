@@ -117,12 +117,18 @@ function riskOf(elf: Elf, tables: Tables): ModuleFacts['rollbackRisk'] {
 /** The longest build ids of linkers are SHA-256. */
 const buildIdMax = 64
 
-/** The note of type 3, owner GNU. */
+const typeNote = 7
+/** Lengths of owner and content, type 3 (NT_GNU_BUILD_ID), the owner. */
+const owner = 'GNU\0'
+const noteBytes = 12 + owner.length
+
+/** The first note of the section that hosts show as /sys/module/NAME/notes/.note.gnu.build-id. */
 function buildIdOf(elf: Elf): string | null {
   const section = elf.section('.note.gnu.build-id')
-  const note = section ? elf.bytesOf(section) : new Uint8Array(0)
-  if (!section || note.length < 16) return null
-  const [nameBytes, idBytes, type] = [elf.u32(section.offset), elf.u32(section.offset + 4), elf.u32(section.offset + 8)]
-  if (nameBytes !== 4 || type !== 3 || idBytes === 0 || idBytes > buildIdMax || 16 + idBytes > note.length) return null
-  return Array.from(note.subarray(16, 16 + idBytes), (byte) => byte.toString(16).padStart(2, '0')).join('')
+  const note = section?.type === typeNote ? elf.bytesOf(section) : new Uint8Array(0)
+  if (!section || note.length < noteBytes) return null
+  const [ownerBytes, idBytes, type] = [elf.u32(section.offset), elf.u32(section.offset + 4), elf.u32(section.offset + 8)]
+  if (ownerBytes !== owner.length || type !== 3 || String.fromCharCode(...note.subarray(12, noteBytes)) !== owner) return null
+  if (idBytes === 0 || idBytes > buildIdMax || noteBytes + idBytes > note.length) return null
+  return Array.from(note.subarray(noteBytes, noteBytes + idBytes), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

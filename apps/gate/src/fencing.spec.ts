@@ -144,6 +144,16 @@ describe.each(shells)('The gate under $shell', ({ shell }) => {
     expect(host.talk(['lease host-1 7 a', 'hello 1'])).toMatchObject({ exit: gateCodes.STATE_DIR, replies: [{ code: 'STATE_DIR' }] })
   })
 
+  it.each(['host', 'floor'])('gives no lease and lets go of the lock when the %s cannot be written', async (file) => {
+    mkdirSync(host.at(`state/${file}.new`), { recursive: true, mode: 0o700 })
+    const session = host.open()
+    expect(await session.ask('lease host-1 7 a')).toMatchObject({ code: 'NO_SPACE' })
+    expect(await session.ask('unload uptide_v1')).toMatchObject({ code: 'NO_LEASE' })
+    rmSync(host.at(`state/${file}.new`), { recursive: true })
+    expect(host.one('lease host-1 8 b')).toMatchObject({ ok: true })
+    expect(await session.end()).toBe(0)
+  })
+
   it('closes a state folder that others can look into', () => {
     mkdirSync(host.at('state'), { mode: 0o755 })
     expect(host.talk(['lease host-1 7 a'])).toMatchObject({ exit: 0, replies: [{ ok: true }] })

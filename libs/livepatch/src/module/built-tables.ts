@@ -24,7 +24,8 @@ export function kpatchFuncs(elf: Elf): PatchedObjectFact[] | null {
   const size = section ? elf.bytesOf(section).length : 0
   if (!section || size === 0) return null
   const relocations = elf.relocations(section)
-  const stride = kpatchStrides.find((one) => size % one === 0 && everyCell(size, one, (cell) => relocations.has(cell + kpatchName) && relocations.has(cell + kpatchObject)))
+  const named = (cell: number): boolean => relocations.has(cell + kpatchName) && relocations.has(cell + kpatchObject)
+  const stride = kpatchStrides.find((one) => size % one === 0 && everyCell(size, one, named))
   if (stride === undefined) throw damaged(section)
   return group(Array.from({ length: size / stride }, (_, index) => {
     const object = objectName(elf.stringAt(relocations.at(index * stride + kpatchObject)))

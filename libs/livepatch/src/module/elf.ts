@@ -22,7 +22,8 @@ const headerBytes = 64; const sectionBytes = 64; const symbolBytes = 24; const r
 
 /** e_machine and byte order -> what `uname -m` says there. */
 const machines: Readonly<Record<string, string>> = {
-  '62 little': 'x86_64', '183 little': 'aarch64', '183 big': 'aarch64_be', '21 little': 'ppc64le', '21 big': 'ppc64', '22 big': 's390x', '258 little': 'loongarch64', '243 little': 'riscv64',
+  '62 little': 'x86_64', '183 little': 'aarch64', '183 big': 'aarch64_be', '21 little': 'ppc64le', '21 big': 'ppc64', '22 big': 's390x',
+  '258 little': 'loongarch64', '243 little': 'riscv64',
 }
 const kinds: Readonly<Record<number, string>> = { 2: 'a program', 3: 'a shared library', 4: 'a core dump' }
 
@@ -103,7 +104,8 @@ export class Elf {
 
   private readHeader(at: number, index: number): Omit<Section, 'name'> & { nameAt: number } {
     const section = {
-      nameAt: this.u32(at), index, type: this.u32(at + 4), offset: this.u64(at + 24), size: this.u64(at + 32), link: this.u32(at + 40), info: this.u32(at + 44), entrySize: this.u64(at + 56),
+      nameAt: this.u32(at), index, type: this.u32(at + 4), offset: this.u64(at + 24), size: this.u64(at + 32),
+      link: this.u32(at + 40), info: this.u32(at + 44), entrySize: this.u64(at + 56),
     }
     if (takesRoom(section)) this.within(section.offset, section.size, `section ${index}`)
     return section

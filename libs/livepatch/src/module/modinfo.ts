@@ -39,7 +39,10 @@ export function readModinfo(bytes: Uint8Array): Modinfo {
 
 /** `parm=name:description` and `parmtype=name:type`, in the order of the file. */
 export function parametersOf(info: Modinfo): ModuleParameter[] {
-  const split = (entry: string): readonly [string, string] => { const cut = entry.indexOf(':'); return cut < 0 ? [entry, ''] : [entry.slice(0, cut), entry.slice(cut + 1)] }
+  const split = (entry: string): readonly [string, string] => {
+    const cut = entry.indexOf(':')
+    return cut < 0 ? [entry, ''] : [entry.slice(0, cut), entry.slice(cut + 1)]
+  }
   const types = new Map((info.get('parmtype') ?? []).map(split))
   const descriptions = new Map((info.get('parm') ?? []).map(split))
   return [...new Set([...types.keys(), ...descriptions.keys()])].map((name) => ({ name, type: types.get(name) ?? null, description: descriptions.get(name) ?? null }))

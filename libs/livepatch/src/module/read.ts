@@ -48,7 +48,8 @@ function read(bytes: Uint8Array): ModuleFacts {
   const tables = findTables(elf)
   const parameters = parametersOf(info)
   return {
-    name: nameOf(elf, info), flavour, kernelRelease, vermagic: vermagic.trim(), arch: elf.arch, endianness: elf.endianness, srcversion: one('srcversion'), moduleBuildId: buildIdOf(elf),
+    name: nameOf(elf, info), flavour, kernelRelease, vermagic: vermagic.trim(), arch: elf.arch, endianness: elf.endianness,
+    srcversion: one('srcversion'), moduleBuildId: buildIdOf(elf),
     version: one('version'), description: one('description'), license: one('license'), depends, intree: one('intree') === 'Y', retpoline: one('retpoline') === 'Y',
     klpGitRevision: one('klpgitrev'), parameters, objects: tables.objects, objectsSource: tables.source, references: referencesOf(elf),
     // A parameter of that name may say something else when it is loaded.

@@ -23,7 +23,9 @@ export function cutSignature(bytes: Uint8Array): { elf: Uint8Array; signature: S
   const idType = trailer[idTypeAt] ?? 0
   if (length === 0 || length > at) throw new Refuse('BAD_SIGNATURE_TRAILER', `it claims ${length} bytes`, at + lengthAt)
   const start = at - length
-  if (idType === pkcs7 && zeroAt.some((offset) => trailer[offset] !== 0)) throw new Refuse('BAD_SIGNATURE_TRAILER', 'its description holds what no PKCS#7 signature has', at)
-  if (idType === pkcs7 && bytes[start] !== sequenceTag) throw new Refuse('BAD_SIGNATURE_TRAILER', 'what stands in its place is no PKCS#7', start)
+  if (idType === pkcs7) {
+    if (zeroAt.some((offset) => trailer[offset] !== 0)) throw new Refuse('BAD_SIGNATURE_TRAILER', 'its description holds what no PKCS#7 signature has', at)
+    if (bytes[start] !== sequenceTag) throw new Refuse('BAD_SIGNATURE_TRAILER', 'what stands in its place is no PKCS#7', start)
+  }
   return { elf: bytes.subarray(0, start), signature: { bytes: length, idType } }
 }

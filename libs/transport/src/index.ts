@@ -1,4 +1,5 @@
 export * from './port.js'
+export { roadCases, type RoadBench, type RoadCase } from './conformance.js'
 export { sshRoad } from './ssh/road.js'
 export { type SshLimits, sshLimits } from './ssh/limits.js'
 export { fetchHostKey, fingerprint, parseHostKey } from './ssh/host-key.js'

@@ -14,9 +14,10 @@ const replaced: readonly (readonly [string, string])[] = [
   ['INSMOD=insmod', 'INSMOD=$HOSTROOT/../../insmod'], ['RMMOD=rmmod', 'RMMOD=true'], ['DMESG=dmesg', 'DMESG="cat $HOSTROOT/dmesg"'],
 ]
 
-export interface Laid { readonly sshdConfig: string; readonly clientKey: string; readonly hostKey: string; readonly module: string }
+export interface Laid { readonly sshdConfig: string; readonly clientKey: string; readonly hostKey: string; readonly module: string; readonly gate: string }
 
-export function layFixture(dir: string, hosts: number, address: (index: number) => string): Laid {
+/** @param listen where sshd listens; everywhere only inside a network namespace of its own. */
+export function layFixture(dir: string, hosts: number, address: (index: number) => string, listen = { address: '0.0.0.0', port: 2222 }): Laid {
   const keygen = (file: string): void => { spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file]) }
   const at = (name: string): string => path.join(dir, name)
   keygen(at('hostkey')); keygen(at('client'))
@@ -37,12 +38,14 @@ export function layFixture(dir: string, hosts: number, address: (index: number) 
   writeFileSync(at('route'), `#!/bin/sh\nset -- $SSH_CONNECTION\nexport HOSTROOT=${dir}/hosts/$3\ncase $SSH_ORIGINAL_COMMAND in uptide-gate) exec sh ${dir}/gate ;; *) exec sh -c "$SSH_ORIGINAL_COMMAND" ;; esac\n`, { mode: 0o755 })
   copyFileSync(at('client.pub'), at('authorized'))
   writeFileSync(at('sshd_config'), [
-    'Port 2222', 'ListenAddress 0.0.0.0', `HostKey ${at('hostkey')}`, `AuthorizedKeysFile ${at('authorized')}`, 'StrictModes no', 'UsePAM no', 'UseDNS no', 'PermitRootLogin prohibit-password',
-    'PasswordAuthentication no', 'MaxStartups 500:30:1000', 'PidFile none', `ForceCommand ${at('route')}`, 'LogLevel ERROR', '',
+    `Port ${listen.port}`, `ListenAddress ${listen.address}`, `HostKey ${at('hostkey')}`, `AuthorizedKeysFile ${at('authorized')}`, 'StrictModes no', 'UsePAM no', 'UseDNS no', 'PermitRootLogin prohibit-password',
+    'PasswordAuthentication no', 'MaxStartups 500:30:1000', 'PidFile none', `ForceCommand ${at('route')}`, 'LogLevel ERROR',
+    // bash reads ~/.bashrc for a command over SSH unless it is nested: what a login's start-up files do is not measured.
+    'SetEnv SHLVL=2', '',
   ].join('\n'))
   chmodSync(dir, 0o755)
   const [type = '', blob = ''] = readFileSync(at('hostkey.pub'), 'utf8').split(' ')
-  return { sshdConfig: at('sshd_config'), clientKey: at('client'), hostKey: `${type} ${blob}`, module }
+  return { sshdConfig: at('sshd_config'), clientKey: at('client'), hostKey: `${type} ${blob}`, module, gate: at('gate') }
 }
 
 function layLoaded(to: string): void {

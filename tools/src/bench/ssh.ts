@@ -63,6 +63,12 @@ export async function sshBench({ hosts, inside, json }: { hosts: number; inside:
 
 type Fixture = ReturnType<typeof layFixture>
 
+/** What the first hosts that went bad say, so that a held benchmark explains itself. */
+async function wentBad(store: Awaited<ReturnType<typeof openStore>>, rolloutId: string): Promise<unknown[]> {
+  const pages = await Promise.all((['lost', 'failed'] as const).map((state) => store.listTargets(rolloutId, { state }, { limit: 3 })))
+  return pages.flatMap((page) => page.items.map((one) => ({ host: one.hostName, state: one.state, reason: one.reason })))
+}
+
 /** The bare job: log in, read, send the module, check its hash, "load", look. curve25519, the fair comparison (ssh2 has no post-quantum exchange). */
 async function plainSsh(dir: string, fixture: Fixture, hosts: number): Promise<{ hostsPerSecond: number; cpuMsPerHost: number }> {
   const list = path.join(dir, 'addresses')
@@ -130,7 +136,7 @@ async function throughUptide(dir: string, fixture: Fixture, hosts: number): Prom
       await sleep(250)
     }
     const seconds = (Date.now() - began) / 1000
-    if (state !== 'succeeded') throw new Error(`the rollout ended ${state}: ${JSON.stringify(counts)}; ${JSON.stringify((await store.listTargets(rollout.id, { state: 'failed' }, { limit: 3 })).items.map((one) => one.reason))}`)
+    if (state !== 'succeeded') throw new Error(`the rollout ended ${state}: ${JSON.stringify(counts)}; ${JSON.stringify(await wentBad(store, rollout.id))}`)
     const figures = { hosts, hostsPerSecond: hosts / seconds, cpuMsPerHost: (cpuMsOf(plane.pid) - cpuBefore) / hosts, databaseCpuMsPerHost: (cpuMsOf(postgres.pid, true) - databaseBefore) / hosts, peakRssMb: peak, succeeded: counts['succeeded'] ?? 0 }
     await store.close()
     return figures

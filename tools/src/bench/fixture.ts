@@ -29,6 +29,8 @@ export function layFixture(dir: string, hosts: number, address: (index: number) 
     if (!gate.includes(`\n${from}\n`)) throw new Error(`the gate has no line ${from}`)
     gate = gate.replace(`\n${from}\n`, `\n${to}\n`)
   }
+  // Without root the fixture's host belongs to whoever lays it.
+  gate = gate.replace(/^OWNER=0\b/m, `OWNER=${process.getuid?.() ?? 0}`)
   writeFileSync(at('gate'), gate, { mode: 0o755 })
   // What the kernel would show after a load that completes at once.
   writeFileSync(at('insmod'), `#!/bin/sh\ncp -r "$HOSTROOT/../../loaded/." "$HOSTROOT/sys/"\ncat "$HOSTROOT/../../klog" >> "$HOSTROOT/dmesg"\n`, { mode: 0o755 })

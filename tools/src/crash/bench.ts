@@ -1,28 +1,18 @@
 // What the crash tests stand on: a database of their own, simulated hosts in another process, a server to be killed.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Rollout, Target } from '@uptide/contracts/api'
 import { checkPrivateKey, makePrivateKey } from '@uptide/transport'
+import { freePort } from '../free-port.js'
 import { root } from '../plane.js'
 
 export interface SimHosts { readonly port: number; readonly hostKey: string; readonly hosts: readonly string[]; readonly journal: string; readonly seed: number; stop(): void }
 
 export interface Effect { readonly host: string; readonly verb: string; readonly args: readonly string[]; readonly token: string; readonly attemptId: string; readonly result: string; readonly bootId: string }
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 export const workFolder = (): { dir: string; remove(): void } => {
   const dir = mkdtempSync(path.join(tmpdir(), 'uptide-crash-'))

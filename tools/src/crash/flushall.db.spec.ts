@@ -5,7 +5,8 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freshDatabase, type FreshDatabase } from '@uptide/store/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Api, freePort, furnish, newKey, readEffects, type Server, type SimHosts, startHosts, startServer, untilState, workFolder } from './bench.js'
+import { Api, furnish, newKey, readEffects, type Server, type SimHosts, startHosts, startServer, untilState, workFolder } from './bench.js'
+import { freePort } from '../free-port.js'
 import { checkInvariants } from './invariants.js'
 
 const inFlightMax = 3

@@ -3,7 +3,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,6 +10,7 @@ import { GateStream, jumpingClock, seeded, SimGate, SimKernel } from '@uptide/fl
 import { checkPrivateKey, fetchHostKey, fingerprint, makePrivateKey, parseHostKey, roadCases, type RoadBench, serveSsh, type SshAddress, type SshServer, sshRoad } from '@uptide/transport'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { type Laid, layFixture } from '../bench/fixture.js'
+import { freePort } from '../free-port.js'
 
 const road = sshRoad()
 const stranger = makePrivateKey()
@@ -29,16 +29,6 @@ function benchOf(address: SshAddress, nobody: number): RoadBench {
     openNobody: (signal) => road.open({ ...address, port: nobody }, signal),
     nextToken: () => (token += 1n),
   }
-}
-
-/** A port on which nobody listens: had for a moment, and given back. */
-async function freePort(host: string): Promise<number> {
-  const server = createServer().listen(0, host)
-  await once(server, 'listening')
-  const at = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof at === 'object' && at ? at.port : 0
 }
 
 function conforms(bench: () => RoadBench): void {

@@ -1,13 +1,15 @@
 // `npm run bench -- NAME`: figures, never tests. Each prints words, and with --json one JSON object as its last line.
-import { parseArgs } from 'node:util'
+import { readFlags } from '../flags.js'
 import { sshBench } from './ssh.js'
 
 const benches = { ssh: { run: sshBench, says: '--hosts N: a complete attempt per host over SSH against one real OpenSSH server, and plain xargs ssh doing the same job' } }
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { hosts: { type: 'string', default: '500' }, json: { type: 'boolean', default: false }, inside: { type: 'boolean', default: false } } })
+const help = `bench: name one of these:\n${Object.entries(benches).map(([name, { says }]) => `  ${name}  ${says}`).join('\n')}`
+const { values, positionals } = readFlags(help, { allowPositionals: true, options: { hosts: { type: 'string', default: '500' }, json: { type: 'boolean', default: false }, inside: { type: 'boolean', default: false } } })
 const bench = benches[positionals[0] as keyof typeof benches]
 if (!bench) {
-  process.stderr.write(`bench: name one of these:\n${Object.entries(benches).map(([name, { says }]) => `  ${name}  ${says}`).join('\n')}\n`)
+  process.stderr.write(`${help}
+`)
   process.exit(64)
 }
 const figures = await bench.run({ hosts: Number(values.hosts), inside: values.inside, json: values.json })

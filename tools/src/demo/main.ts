@@ -1,8 +1,8 @@
 // `npm run demo`: the main job, on real kernels, from nothing.
 import { rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { parseArgs } from 'node:util'
 import { labDown, labUp, type LabHost } from '@uptide/lab'
+import { readFlags } from '../flags.js'
 import { type Plane, root, startPlane } from '../plane.js'
 import { heading, say, seconds } from './say.js'
 import { stopLeftover } from './leftover.js'
@@ -17,7 +17,7 @@ Boots real kernels in QEMU, live-patches them in waves over SSH, and shows it.
   --kernels   kernel generations to boot: 5.10, 6.1, 6.12, 7.2
   --port P    the control plane's port, 4290 unless told`
 
-const { values: flags } = parseArgs({ options: { once: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, hosts: { type: 'string', default: '4' }, kernels: { type: 'string', default: '6.1,6.12' }, port: { type: 'string', default: '4290' }, help: { type: 'boolean', default: false } } })
+const { values: flags } = readFlags(help, { options: { once: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, hosts: { type: 'string', default: '4' }, kernels: { type: 'string', default: '6.1,6.12' }, port: { type: 'string', default: '4290' }, help: { type: 'boolean', default: false } } })
 if (flags.help) { say(help); process.exit(0) }
 const hosts = Number(flags.hosts)
 const port = Number(flags.port)

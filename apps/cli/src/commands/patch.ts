@@ -44,7 +44,11 @@ async function add(tools: Tools, name: string, files: string[], flags: AddFlags)
     }
   }
   const patch = await tools.client.call('patch.show', { params: { name } })
-  if (refused.length > 0) throw new Ending('refused', `${refused.length} of ${modules.length} builds were refused:\n${refused.join('\n')}`, `The others are in patch ${name}.`, { patch })
+  if (refused.length > 0) {
+    const then = refused.length < modules.length ? `The others are in patch ${name}.`
+      : `Patch ${name} has ${patch.builds.length === 0 ? 'no build yet' : 'only the builds it had'}; add one with: uptide patch add ${name} FILE.ko`
+    throw new Ending('refused', `${refused.length} of ${modules.length} builds were refused:\n${refused.join('\n')}`, then, { patch })
+  }
   tools.result(patch, `Patch ${name} has ${patch.builds.length} build${patch.builds.length === 1 ? '' : 's'}.`)
 }
 

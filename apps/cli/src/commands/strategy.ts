@@ -6,7 +6,7 @@ import { parseDuration } from '../output/words.js'
 import { collect, labelsOf, wholeNumber } from './input.js'
 
 export interface StrategyFlags {
-  patch: string; name?: string; all?: boolean; host?: string[]; label?: string[]
+  patch: string; name?: string; all?: boolean; host?: string[]; label?: string[]; where?: string
   waves?: string; canary?: number; maxInFlight?: number; errors?: number; bake?: number
   stallAfter?: number; stallActs?: string; stallEvery?: number; stallGiveUp?: number; onGiveUp?: 'reverse' | 'hold'
   retries?: number; onFailure?: 'hold' | 'revert-wave' | 'revert-all'
@@ -24,6 +24,7 @@ export function strategyOptions(command: Command): Command {
     .option('--all', 'every host')
     .option('--host <name>', 'this host; may be given often', collect)
     .option('--label <key=value>', 'hosts with this label; all must match', collect)
+    .option('--where <selector>', 'hosts that answer to an expression: \'label.role in (web, db) and kernel < 6.12\'')
     .option('--name <name>', 'a name for the rollout')
     .option('--waves <sizes>', 'sizes after the canary, e.g. 10%,40% or 5,20,100; the rest forms a last wave')
     .option('--canary <n>', 'hosts of every build that go first', wholeNumber)
@@ -54,7 +55,7 @@ export function askOf(flags: StrategyFlags): BodyOf<'rollout.plan'> {
   const given = <K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } => (value === undefined ? {} : { [key]: value }) as { [P in K]?: V }
   return {
     patch: flags.patch, ...given('name', flags.name),
-    selection: { ...given('all', flags.all), ...given('hosts', flags.host), ...given('labels', flags.label ? labelsOf(flags.label) : undefined) },
+    selection: { ...given('all', flags.all), ...given('hosts', flags.host), ...given('labels', flags.label ? labelsOf(flags.label) : undefined), ...given('selector', flags.where) },
     strategy: {
       ...given('waves', flags.waves === undefined ? undefined : wavesOf(flags.waves)),
       ...given('canaryPerBuild', flags.canary), ...given('inFlightMax', flags.maxInFlight), ...given('errorsMax', flags.errors),

@@ -3,14 +3,14 @@ import { createHash } from 'node:crypto'
 import { Injectable } from '@nestjs/common'
 import type { ReplyOf } from '@uptide/contracts/api'
 import { canonicalJson } from '@uptide/evidence'
-import { checkStrategy, defaultStrategy, makeWaves, type PlannedWave, type Reason, type Strategy } from '@uptide/rollout'
+import { checkStrategy, defaultStrategy, makeWaves, matches, type PlannedWave, readSelector, type Reason, type Selector, type Strategy } from '@uptide/rollout'
 import type { PatchRow, SelectedHost } from '@uptide/store'
 import { refuse } from '../http/problem.js'
 import { Parts } from '../roles/parts.js'
 
 export interface RolloutAsk {
   readonly patch: string
-  readonly selection: { readonly hosts?: string[] | undefined; readonly labels?: Record<string, string> | undefined; readonly all?: boolean | undefined }
+  readonly selection: { readonly hosts?: string[] | undefined; readonly labels?: Record<string, string> | undefined; readonly selector?: string | undefined; readonly all?: boolean | undefined }
   readonly strategy: { readonly [K in keyof Strategy]?: Strategy[K] extends object ? (Strategy[K] extends readonly unknown[] ? Strategy[K] : Partial<Strategy[K]>) | undefined : Strategy[K] | undefined }
 }
 
@@ -77,12 +77,22 @@ export class PlannerService {
     return strategy
   }
 
+  private selectorOf({ selection }: RolloutAsk): Selector {
+    const read = readSelector(selection.selector ?? 'all')
+    if (read.ok) return read.selector
+    const { says, at, shown } = read.fault
+    throw refuse(422, 'BAD_SELECTOR', `The selector cannot be read at character ${at + 1}: ${says}\n${shown}`, { at: [{ path: 'selection.selector', says }] })
+  }
+
   private async hostsOf(ask: RolloutAsk): Promise<SelectedHost[]> {
+    const selector = this.selectorOf(ask)
     const hosts = await this.parts.store.selectHosts({ names: ask.selection.hosts, labels: ask.selection.labels })
     const found = new Set(hosts.map((host) => host.name))
     const missing = (ask.selection.hosts ?? []).filter((name) => !found.has(name))
     if (missing.length > 0) throw refuse(422, 'NO_SUCH_HOST', `There is no host ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ` and ${missing.length - 5} more` : ''}${Object.keys(ask.selection.labels ?? {}).length > 0 ? ' with these labels' : ''}.`, { at: missing.slice(0, 20).map((name) => ({ path: 'selection.hosts', says: name })) })
-    return hosts
+    const named = hosts.filter((host) => matches(selector, { ...host, kernel: host.kernelRelease }))
+    if (hosts.length > 0 && named.length === 0) throw refuse(422, 'NO_SUCH_HOST', 'The selector names no host.', { at: [{ path: 'selection.selector', says: 'names no host' }] })
+    return named
   }
 }
 

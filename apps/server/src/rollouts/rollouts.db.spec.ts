@@ -90,6 +90,16 @@ describe('planning', () => {
     expect(body.says.join('\n')).toMatch(/at most 50 hosts at once[^]*stalled[^]*undo on 6\.1/)
   })
 
+  it('takes the hosts that a selector names, and only those', async () => {
+    const names = async (selection: object): Promise<string[]> => {
+      const { body } = await plan({ selection })
+      return [...body.waves.flatMap((wave) => wave.hosts.map((host) => host.name)), ...body.skipped.map((one) => one.host)].sort()
+    }
+    expect(await names({ selector: 'name ~ a-* and kernel < 6.12' })).toEqual(['a-1', 'a-2', 'a-3'])
+    expect(await names({ selector: 'state = quarantined or name in (gone)' })).toEqual(['changed', 'gone'])
+    expect(await names({ selector: 'not name ~ a-*', hosts: ['a-1', 'b-1'] })).toEqual(['b-1'])
+  })
+
   it('is the same for the same question, and another for another', async () => {
     const [one, same, other] = [await plan(), await plan(), await plan({ strategy: { bakeMs: 1 } })]
     expect(one.body.planHash).toBe(same.body.planHash)
@@ -101,6 +111,8 @@ describe('planning', () => {
     ['a host that is not there', { selection: { hosts: ['a-1', 'nobody'] } }, 'NO_SUCH_HOST', 'selection.hosts'],
     ['nothing', { selection: {} }, 'BAD_INPUT', 'body.selection'],
     ['all and some', { selection: { all: true, hosts: ['a-1'] } }, 'BAD_INPUT', 'body.selection'],
+    ['a selector that cannot be read', { selection: { selector: 'role = web' } }, 'BAD_SELECTOR', 'selection.selector'],
+    ['a selector that names nobody', { selection: { selector: 'name = nobody' } }, 'NO_SUCH_HOST', 'selection.selector'],
     ['a strategy that cannot be', { strategy: { retry: { firstMs: 5_000, maxMs: 1 } } }, 'IMPOSSIBLE_STRATEGY', 'strategy.retry.maxMs'],
   ])('refuses %s, with the place', async (_says, ask, code, place) => {
     const { problem } = await plan(ask)

@@ -28,10 +28,13 @@ export const strategyInput = z.strictObject({
   retry: strategy.shape.retry.partial().strict().optional(),
 })
 
-/** Which hosts: all, or by name, or by labels (all must match). 2 of 5 brings the expression language. */
+/**
+ * Which hosts: all, or by name, by labels and by a selector, of which all must match. The selector's grammar:
+ * libs/rollout/src/selector/grammar.ts.
+ */
 export const hostSelection = z.strictObject({
-  hosts: z.array(name).max(100_000).optional(), labels: labels.optional(), all: z.boolean().optional(),
-}).refine((s) => Boolean(s.all) !== Boolean(s.hosts?.length || Object.keys(s.labels ?? {}).length), 'say either all, or hosts and labels')
+  hosts: z.array(name).max(100_000).optional(), labels: labels.optional(), selector: prose(20_000).min(1).optional(), all: z.boolean().optional(),
+}).refine((s) => Boolean(s.all) !== Boolean(s.hosts?.length || Object.keys(s.labels ?? {}).length || s.selector), 'say either all, or hosts, labels and a selector')
 
 export const rolloutAsk = z.object({
   name: name.optional(), patch: name, selection: hostSelection, strategy: strategyInput.default({}),

@@ -34,14 +34,14 @@ export async function listHosts(db: Database, filter: HostFilter, page: Page): P
 export const findHost = (db: Database, name: string): Promise<HostRow | null> => db.prisma.host.findUnique({ where: { name }, include: withCredential })
 export const findHostById = (db: Database, id: string): Promise<HostRow | null> => db.prisma.host.findUnique({ where: { id }, include: withCredential })
 
-export interface SelectedHost { readonly id: string; readonly name: string; readonly state: string; readonly kernelRelease: string | null; readonly kernelBuildId: string | null; readonly arch: string | null; readonly mechanism: string | null; readonly loaded: unknown }
+export interface SelectedHost { readonly id: string; readonly name: string; readonly state: string; readonly kernelRelease: string | null; readonly kernelBuildId: string | null; readonly arch: string | null; readonly mechanism: string | null; readonly loaded: unknown; readonly labels: Readonly<Record<string, string>> }
 
 /** All hosts that a selection names, by name; only what planning needs. Names and labels go as one value each: there may be 100,000. */
 export function selectHosts(db: Database, filter: HostFilter): Promise<SelectedHost[]> {
   const { labels = {}, kernel, state, names } = filter
   const all = Prisma.sql`TRUE`
   return db.prisma.$queryRaw<SelectedHost[]>`
-    SELECT id, name, state, kernel_release AS "kernelRelease", kernel_build_id AS "kernelBuildId", arch, mechanism, loaded FROM hosts
+    SELECT id, name, state, kernel_release AS "kernelRelease", kernel_build_id AS "kernelBuildId", arch, mechanism, loaded, labels FROM hosts
     WHERE ${names === undefined ? all : Prisma.sql`name = ANY(${[...names]}::text[])`} AND ${kernel === undefined ? all : Prisma.sql`kernel_release = ${kernel}`}
       AND ${state === undefined ? all : Prisma.sql`state = ${state}`} AND labels @> ${JSON.stringify(labels)}::jsonb ORDER BY name`
 }

@@ -19,5 +19,13 @@ export function checkPrivateKey(text: string, passphrase?: string): CredentialCh
   return { ok: true, type: key.type, publicKey: `${key.type} ${key.getPublicSSH().toString('base64')}` }
 }
 
-/** A fresh Ed25519 key in OpenSSH's form: for simulated hosts, and for sites that want Uptide to make the key. */
-export const makePrivateKey = (): string => ssh2.utils.generateKeyPairSync('ed25519').private
+/**
+ * A fresh Ed25519 key in OpenSSH's form: for simulated hosts, and for sites that want Uptide to make the key.
+ * ssh2 1.17 drops a leading zero byte of the public half (one key in 256), and the file is then none: those are made anew.
+ */
+export function makePrivateKey(): string {
+  for (;;) {
+    const made = ssh2.utils.generateKeyPairSync('ed25519').private
+    if (checkPrivateKey(made).ok) return made
+  }
+}

@@ -13,7 +13,7 @@ const road = sshRoad(short)
 const hello = { verb: 'hello', args: ['1'], deadlineMs: 500 }
 let host: HostileHost
 
-const address = (user: string, over: Partial<SshAddress> = {}): SshAddress => ({ host: '127.0.0.1', port: host.port, user, privateKey: hostileKey.private, hostKey: host.hostKey, gate: { mode: 'installed' }, ...over })
+const address = (user: string, over: Partial<SshAddress> = {}): SshAddress => ({ host: '127.0.0.1', port: host.port, user, privateKey: hostileKey, hostKey: host.hostKey, gate: { mode: 'installed' }, ...over })
 
 async function faultOf(work: Promise<unknown>): Promise<ChannelError> {
   const began = Date.now()

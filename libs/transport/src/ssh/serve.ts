@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import ssh2 from 'ssh2'
+import { makePrivateKey } from './credential.js'
 
 export interface SshServer { readonly port: number; readonly hostKey: string; close(): Promise<void> }
 
@@ -19,7 +20,7 @@ export interface ServeOptions {
 }
 
 export async function serveSsh(options: ServeOptions): Promise<SshServer> {
-  const hostKey = options.hostKey ?? ssh2.utils.generateKeyPairSync('ed25519').private
+  const hostKey = options.hostKey ?? makePrivateKey()
   const allowed = parsePublic(options.clientKey)
   const clients = new Set<ssh2.Connection>()
   const server = new ssh2.Server({ hostKeys: [hostKey] }, (client) => {

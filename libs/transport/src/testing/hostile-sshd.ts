@@ -2,8 +2,9 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server as TcpServer, type Socket } from 'node:net'
 import ssh2, { type ServerChannel } from 'ssh2'
+import { makePrivateKey } from '../ssh/credential.js'
 
-export const hostileKey = ssh2.utils.generateKeyPairSync('ed25519')
+export const hostileKey = makePrivateKey()
 
 type Behaviour = (channel: ServerChannel) => void
 
@@ -51,8 +52,8 @@ export const behaviours: Readonly<Record<string, Behaviour>> = {
 
 export interface HostileHost { readonly port: number; readonly hostKey: string; close(): Promise<void> }
 
-const publicOf = (pair: { private: string }): string => {
-  const key = ssh2.utils.parseKey(pair.private)
+const publicOf = (privateKey: string): string => {
+  const key = ssh2.utils.parseKey(privateKey)
   if (key instanceof Error || Array.isArray(key)) throw new Error('the fixture key cannot be read')
   return `${key.type} ${key.getPublicSSH().toString('base64')}`
 }
@@ -65,9 +66,9 @@ async function listen(server: { listen(port: number, host: string): unknown; add
 
 /** An SSH server whose handshake is right, and what comes then is not. */
 export async function startHostile(): Promise<HostileHost> {
-  const pair = ssh2.utils.generateKeyPairSync('ed25519')
+  const privateKey = makePrivateKey()
   const clients = new Set<ssh2.Connection>()
-  const server = new ssh2.Server({ hostKeys: [pair.private] }, (client) => {
+  const server = new ssh2.Server({ hostKeys: [privateKey] }, (client) => {
     clients.add(client)
     let user = ''
     client.on('error', () => {})
@@ -93,7 +94,7 @@ export async function startHostile(): Promise<HostileHost> {
     })
   })
   const port = await listen(server as never)
-  return { port, hostKey: publicOf(pair), close: async () => { for (const client of clients) client.end(); await new Promise<void>((done) => { server.close(() => { done() }) }) } }
+  return { port, hostKey: publicOf(privateKey), close: async () => { for (const client of clients) client.end(); await new Promise<void>((done) => { server.close(() => { done() }) }) } }
 }
 
 /** What happens before there is any SSH: each is a TCP server of its own. */

@@ -8,8 +8,7 @@ const help = `bench: name one of these:\n${Object.entries(benches).map(([name, {
 const { values, positionals } = readFlags(help, { allowPositionals: true, options: { hosts: { type: 'string', default: '500' }, json: { type: 'boolean', default: false }, inside: { type: 'boolean', default: false } } })
 const bench = benches[positionals[0] as keyof typeof benches]
 if (!bench) {
-  process.stderr.write(`${help}
-`)
+  process.stderr.write(`${help}\n`)
   process.exit(64)
 }
 const figures = await bench.run({ hosts: Number(values.hosts), inside: values.inside, json: values.json })

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { eventCommands } from './commands/events.js'
 import { hostCommands } from './commands/host.js'
 import { loginCommand } from './commands/login.js'
+import { haltCommands } from './commands/halt.js'
 import { patchCommands } from './commands/patch.js'
 import { rolloutCommands } from './commands/rollout.js'
 import { tokenCommands } from './commands/token.js'
@@ -28,7 +29,7 @@ Start here:
 
 Exit codes:
 ${Object.values(exitCodes).map((one) => `  ${String(one.code).padStart(2)}  ${one.says}`).join('\n')}`)
-  for (const add of [loginCommand, hostCommands, patchCommands, rolloutCommands, eventCommands, tokenCommands]) add(uptide)
+  for (const add of [loginCommand, hostCommands, patchCommands, haltCommands, rolloutCommands, eventCommands, tokenCommands]) add(uptide)
   const inherit = (command: Command): void => { for (const child of command.commands) { child.exitOverride(); inherit(child) } }
   inherit(uptide)
   return uptide

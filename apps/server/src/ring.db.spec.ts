@@ -231,6 +231,16 @@ describe('a host', () => {
     expect(await targetStates(second.store, id)).toEqual({ h01: 'failed' })
     expect((await reasonOf(second.store, id, 'h01')).code).toBe('REBOOTED')
     expect(gate?.effects.filter((effect) => effect.verb === 'load')).toHaveLength(1)
+    // The artefact starts nowhere any more, in no rollout of this database, until a person releases it.
+    const [halt] = (await second.store.listHalts(false, { limit: 10 })).items
+    expect(halt).toMatchObject({ reason: { code: 'REBOOTED' }, suspects: [{ state: 'failed' }] })
+    const other = await rollOut(second, enrolled, [['h01']])
+    await until('the other rollout runs', async () => (await stateOf(second.store, other)) === 'running')
+    expect(await targetStates(second.store, other)).toEqual({ h01: 'pending' })
+    expect(await second.store.releaseHalt(halt?.id ?? '', 'token:spec', 'it was rebooted on purpose')).toEqual({ ok: true })
+    await second.ring(other)
+    await untilState(second.store, other, 'succeeded', 'held', 'failed')
+    expect(await targetStates(second.store, other)).toEqual({ h01: 'succeeded' })
   })
 
   it('whose credential was sealed with another key is not tried, and says so without a word of the key', async () => {

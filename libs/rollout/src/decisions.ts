@@ -9,6 +9,10 @@ export interface Reason { readonly code: string; readonly says: string }
 export type Decision =
   | { readonly do: 'move-rollout'; readonly to: RolloutState; readonly reason: Reason }
   | { readonly do: 'move-wave'; readonly waveId: string; readonly to: WaveState; readonly reason: Reason }
+  /** This rollout starts no more of the build until a person resumes; its other builds go on. */
+  | { readonly do: 'stop-build'; readonly buildId: string; readonly reason: Reason }
+  /** No rollout starts any of the build's artefact until a person releases it (DESIGN §3, law 6). */
+  | { readonly do: 'halt-artefact'; readonly buildId: string; readonly suspectId: string; readonly reason: Reason }
   | {
       readonly do: 'move-target'; readonly targetId: string; readonly from: TargetState; readonly to: TargetState
       readonly reason: Reason

@@ -1,7 +1,7 @@
 // A linter that finds nothing proves nothing: each fault is put into a sound plan and has to be named.
 import { describe, expect, it } from 'vitest'
 import { type Decision, lintPlan, type Plan, plan, type Reason, type RolloutView, type TargetView } from './index.js'
-import { anAttempt, anOutcome, aTarget, aView, aWave, ended, noon } from './testing/views.js'
+import { aBuild, anAttempt, anOutcome, aTarget, aView, aWave, ended, noon } from './testing/views.js'
 
 const reason: Reason = { code: 'SPEC', says: 'As the story says.' }
 const made = (decisions: readonly Decision[], waiting: readonly string[] = [], wakeAt: number | null = null): Plan => ({ decisions, waitingOn: waiting.map((targetId) => ({ targetId, reason })), wakeAt })
@@ -32,7 +32,14 @@ const faults: readonly [string, RolloutView, Plan][] = [
   ['1 hosts start after 1 went bad, 0 are allowed', one(pending, { waves: [aWave(0, 'running', { pending: 1, failed: 1 })] }), made([order('t-p')])],
   ['1 hosts start after 1 went bad, 0 are allowed', aView({ active: [loading], candidates: [pending] }), made([move(loading, 'failed'), order('t-p')])],
   ['target t-p starts in a wave that is pending', one(pending, { waves: [aWave(0, 'pending', { pending: 1 })] }), made([order('t-p')])],
-  ['target t-p starts before an earlier wave has passed', one({ ...pending, waveId: 'w1' }, { waves: [aWave(0, 'baking', { baking: 1 }), aWave(1, 'running', { pending: 1 })] }), made([order('t-p')])],
+  ['1 hosts are on their way with build b1, 0 may be', one(pending, { builds: [aBuild('b1', { pending: 1, failed: 1 }, { forgiven: 1, stopped: reason })] }), made([order('t-p')])],
+  ['1 hosts are on their way with build b1, 0 may be', one(pending, { builds: [aBuild('b1', { pending: 1 }, { halted: reason })] }), made([order('t-p')])],
+  ['1 hosts are on their way with build b1, 0 may be', one(pending, { builds: [aBuild('b1', { pending: 1 }, { proven: false, elsewhere: 1 })] }), made([order('t-p')])],
+  ['2 hosts are on their way with build b1, 1 may be', aView({ candidates: [pending, aTarget('q', 'pending')], builds: [aBuild('b1', { pending: 2 }, { proven: false })] }), made([order('t-p'), order('t-q')])],
+  ['2 hosts are on their way with build b1, 1 may be', aView({ active: [{ ...loading, waveId: 'w1' }], candidates: [{ ...pending, waveId: 'w1' }], waves: [aWave(0, 'passed', { skipped: 1 }), aWave(1, 'running', { pending: 1, loading: 1 })] }), made([order('t-p')])],
+  ['1 hosts start with build b1, which this plan stops', one(pending), made([{ do: 'stop-build', buildId: 'b1', reason }, order('t-p')])],
+  ['build b9 is stopped twice, or is none of the view', aView(), made([{ do: 'stop-build', buildId: 'b9', reason }])],
+  ['the rollout succeeds while a build of it is stopped', aView({ waves: [aWave(0, 'passed', { failed: 1 })], builds: [aBuild('b1', { failed: 1 }, { stopped: reason })] }), made([{ do: 'move-rollout', to: 'succeeded', reason }])],
   ['2 hosts in flight, 1 are allowed', aView({ candidates: [pending, aTarget('q', 'pending')], strategy: { inFlightMax: 1 } }), made([order('t-p'), order('t-q')])],
   ['2 attempts at once, 1 are allowed', aView({ state: 'reverting', active: [aTarget('a', 'reverting'), aTarget('b', 'reverting')], strategy: { inFlightMax: 1 } }), made([order('t-a', 'revert'), order('t-b', 'revert')])],
   ['wave w0 may not move from running to pending', aView({ waves: [aWave(0, 'running', {})] }), made([{ do: 'move-wave', waveId: 'w0', to: 'pending', reason }])],

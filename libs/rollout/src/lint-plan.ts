@@ -2,7 +2,8 @@
 import type { Decision, Plan } from './decisions.js'
 import type { AttemptKind } from './outcome.js'
 import { mayMove, rolloutEdges, targetEdges, targetMeaning, type TargetState, waveEdges } from './states.js'
-import type { RolloutView, TargetView, WaveView } from './view.js'
+import { startLimit } from './builds.js'
+import type { BuildView, Counts, RolloutView, TargetView, WaveView } from './view.js'
 
 /** Which attempts make sense on a target in a state. None: nothing may be ordered there. */
 const kindsOf: Readonly<Record<TargetState, readonly AttemptKind[]>> = {
@@ -21,14 +22,14 @@ interface Sight {
 
 const open = (target: TargetView): boolean => target.attempt?.state === 'ordered' || target.attempt?.state === 'running'
 const pick = <K extends Decision['do']>(plan: Plan, kind: K) => plan.decisions.filter((one): one is Extract<Decision, { do: K }> => one.do === kind)
-const bad = (wave: WaveView): number => (Object.entries(wave.counts) as [TargetState, number][]).reduce((sum, [state, n]) => sum + (targetMeaning[state].counts === 'bad' ? n : 0), 0)
+const bad = (counts: Counts): number => (Object.entries(counts) as [TargetState, number][]).reduce((sum, [state, n]) => sum + (targetMeaning[state].counts === 'bad' ? n : 0), 0)
 
 /** @returns every fault of the plan in one sentence; empty for a sound one. `now`: the moment it was made for. */
 export function lintPlan(view: RolloutView, plan: Plan, now: number): string[] {
   const faults: string[] = []
   const all = [...view.active, ...view.candidates, ...view.revertible]
   const sight: Sight = { view, now, plan, targets: new Map(all.map((target) => [target.id, target])), say: (fault) => { faults.push(fault) } }
-  for (const check of [checkMoves, checkAttempts, checkStarts, checkBudget, checkWaves, checkRollout, checkSpeech, checkWake]) check(sight)
+  for (const check of [checkMoves, checkAttempts, checkStarts, checkBuilds, checkBudget, checkWaves, checkRollout, checkSpeech, checkWake]) check(sight)
   return faults
 }
 
@@ -66,7 +67,8 @@ function checkAttempts({ view, plan, targets, now, say }: Sight): void {
   for (const one of pick(plan, 'abandon-attempt')) {
     const target = known.get(one.attemptId)
     const dead = target?.attempt?.state === 'running' && target.attempt.leaseExpired
-    const unclaimed = target?.attempt?.state === 'ordered' && target.state === 'pending' && view.state !== 'running'
+    const build = view.builds.find((each) => each.id === target?.buildId)
+    const unclaimed = target?.attempt?.state === 'ordered' && target.state === 'pending' && (view.state !== 'running' || Boolean(build?.stopped) || Boolean(build?.halted))
     if (!dead && !unclaimed) say(`attempt ${one.attemptId} is abandoned while it may be under way`)
   }
 }
@@ -78,14 +80,35 @@ function checkStarts({ view, plan, targets, now, say }: Sight): void {
   const moved = pick(plan, 'move-rollout')[0]
   if (moved) say(`${starts.length} hosts start while the rollout moves to ${moved.to}`)
   const turned = pick(plan, 'move-target').filter((one) => targetMeaning[one.from].counts !== 'bad' && targetMeaning[one.to].counts === 'bad').length
-  const fresh = view.waves.reduce((sum, wave) => sum + bad(wave), 0) + turned - view.errorsForgiven
+  const stopping = new Set(pick(plan, 'stop-build').map((one) => one.buildId))
+  const fresh = view.builds.reduce((sum, build) => sum + (build.stopped || stopping.has(build.id) ? 0 : Math.max(0, bad(build.counts) - build.forgiven)), 0) + turned
   if (fresh > view.strategy.errorsMax) say(`${starts.length} hosts start after ${fresh} went bad, ${view.strategy.errorsMax} are allowed`)
   for (const target of starts) {
     const wave = view.waves.find((one) => one.id === target.waveId)
     if (!wave || (wave.state !== 'running' && wave.state !== 'baking')) say(`target ${target.id} starts in a wave that is ${wave?.state ?? 'unknown'}`)
-    if (wave && view.waves.some((one) => one.index < wave.index && one.state !== 'passed')) say(`target ${target.id} starts before an earlier wave has passed`)
     if (target.notBefore !== null && target.notBefore > now) say(`target ${target.id} starts before its time`)
   }
+}
+
+/** A wave that has not passed, but for hosts whose build is stopped. */
+const isInTheWay = (wave: WaveView): boolean =>
+  wave.state !== 'passed' && (wave.heldBack === 0 || (Object.entries(wave.counts) as [TargetState, number][]).reduce((sum, [state, n]) => sum + (targetMeaning[state].settled ? 0 : n), 0) > wave.heldBack)
+
+/** Law 4 by build: nothing of a stopped or halted one starts, and one that has proved nothing yet goes one host at a time. */
+function checkBuilds({ view, plan, targets, say }: Sight): void {
+  const canaries = new Set(view.waves.filter((wave) => wave.canary).map((wave) => wave.id))
+  const starts = pick(plan, 'order-attempt').flatMap((one) => targets.get(one.targetId) ?? []).filter((target) => target.state === 'pending')
+  const stopping = new Set(pick(plan, 'stop-build').map((one) => one.buildId))
+  const check = (build: BuildView): void => {
+    const mine = starts.filter((target) => target.buildId === build.id)
+    if (mine.length === 0) return
+    if (stopping.has(build.id)) say(`${mine.length} hosts start with build ${build.id}, which this plan stops`)
+    const limit = startLimit(build, mine.every((target) => canaries.has(target.waveId)))
+    const before = view.active.filter((target) => target.buildId === build.id && (targetMeaning[target.state].inFlight || open(target))).length
+    if (before + mine.length > limit) say(`${before + mine.length} hosts are on their way with build ${build.id}, ${limit} may be`)
+  }
+  view.builds.forEach(check)
+  for (const one of pick(plan, 'stop-build')) if (!view.builds.some((build) => build.id === one.buildId && !build.stopped)) say(`build ${one.buildId} is stopped twice, or is none of the view`)
 }
 
 function checkBudget({ view, plan, targets, say }: Sight): void {
@@ -106,7 +129,7 @@ function checkWaves({ view, plan, say }: Sight): void {
     seen.add(one.waveId)
     if (!wave) { say(`a decision on wave ${one.waveId}, which the view does not hold`); continue }
     if (!mayMove(waveEdges, wave.state, one.to)) say(`wave ${wave.id} may not move from ${wave.state} to ${one.to}`)
-    if (one.to === 'running' && view.waves.some((each) => each.index < wave.index && each.state !== 'passed')) say(`wave ${wave.id} starts before an earlier one has passed`)
+    if (one.to === 'running' && wave.state === 'pending' && view.waves.some((each) => each.index < wave.index && isInTheWay(each))) say(`wave ${wave.id} starts before an earlier one has passed`)
     const unsettled = (Object.entries(wave.counts) as [TargetState, number][]).some(([state, n]) => n > 0 && !targetMeaning[state].settled)
     if (one.to === 'passed' && unsettled) say(`wave ${wave.id} passes while hosts of it are under way`)
   }
@@ -119,6 +142,7 @@ function checkRollout({ view, plan, say }: Sight): void {
     if (!mayMove(rolloutEdges, view.state, one.to)) say(`the rollout may not move from ${view.state} to ${one.to}`)
     if ((one.to === 'succeeded' || one.to === 'reverted' || one.to === 'failed') && view.active.length > 0) say(`the rollout ends as ${one.to} while ${view.active.length} hosts are under way`)
     if (one.to === 'succeeded' && view.waves.some((wave) => wave.state !== 'passed')) say('the rollout succeeds before every wave has passed')
+    if (one.to === 'succeeded' && view.builds.some((build) => build.stopped)) say('the rollout succeeds while a build of it is stopped')
   }
 }
 

@@ -19,6 +19,8 @@ const line = (one: Decision): string => {
     case 'move-rollout': return `rollout → ${one.to} (${one.reason.code})`
     case 'abandon-attempt': return `${one.attemptId} abandoned (${one.reason.code})`
     case 'ring-attempt': return `${one.attemptId} rung again`
+    case 'stop-build': return `${one.buildId} stopped (${one.reason.code})`
+    case 'halt-artefact': return `${one.buildId} halted for ${one.suspectId} (${one.reason.code})`
     case 'cancel-pending': return `pending cancelled (${one.reason.code})`
   }
 }
@@ -40,7 +42,7 @@ describe('starting', () => {
 
   it('keeps to the budget, counting every host in flight, whatever it does', () => {
     const active = [aTarget('a', 'baking', { touched: true, bakeUntil: noon + 5 }), aTarget('b', 'pending', { attempt: anAttempt('apply', 'ordered') }), aTarget('c', 'lost', { touched: true, notBefore: noon + 9 })]
-    const made = planned(aView({ active, candidates: pendings(3), waves: [aWave(0, 'running', { baking: 1, pending: 4, lost: 1 })], strategy: { inFlightMax: 4, errorsMax: 5 }, errorsForgiven: 1 }))
+    const made = planned(aView({ active, candidates: pendings(3), waves: [aWave(0, 'running', { baking: 1, pending: 4, lost: 1 })], strategy: { inFlightMax: 4, errorsMax: 5 }, forgiven: 1 }))
     expect(lines(made)).toEqual(['t-p0: apply (START)'])
     expect(waits(made).slice(-2)).toEqual(['t-p1: budget', 't-p2: budget'])
   })
@@ -87,7 +89,7 @@ describe('a host that goes well', () => {
   })
 
   it('is not patched when another boot says so', () => {
-    expect(lines(planned(aView({ active: [patched('a', { bootIdBefore: 'boot-0' })] })))[0]).toBe('t-a: transitioning → failed (REBOOTED)')
+    expect(lines(planned(aView({ active: [patched('a', { bootIdBefore: 'boot-0' })] })))[0]).toBe('b1 halted for t-a (REBOOTED)')
   })
 
   it('ends the rollout with its wave', () => { expect(lines(planned(aView({ waves: [aWave(0, 'passed', { succeeded: 2 })] })))).toEqual(['rollout → succeeded (DONE)']) })
@@ -113,23 +115,23 @@ describe('the threshold', () => {
   it('allows none in the canary, whatever the limit', () => {
     const waves = [aWave(0, 'running', { failed: 1, pending: 1 }), aWave(1, 'pending', { pending: 5 })]
     const made = planned(aView({ waves, candidates: pendings(1), strategy: { errorsMax: 100 } }))
-    expect(lines(made)).toEqual(['rollout → held (ERRORS)', 'w0 → failed'])
-    expect(made.decisions[0]).toMatchObject({ reason: { says: '1 of 1 attempted host went bad; the limit is 0 in the canary. Nothing new starts until a person resumes.' } })
+    expect(lines(made)).toEqual(['b1 stopped (ERRORS)', 'rollout → held (ERRORS)'])
+    expect(made.decisions[0]).toMatchObject({ reason: { says: '1 of 1 attempted host on 6.1.0-9 went bad; the limit is 0 in the canary. Its hosts wait for a person; builds for other kernels go on.' } })
   })
 
   it('counts from what a person accepted by resuming', () => {
     const waves = [aWave(0, 'failed', { failed: 1, pending: 1 }), aWave(1, 'pending', { pending: 5 })]
-    expect(lines(planned(aView({ waves, candidates: pendings(1), errorsForgiven: 1 })))).toEqual(['w0 → running'])
+    expect(lines(planned(aView({ waves, candidates: pendings(1), forgiven: 1 })))).toEqual(['w0 → running'])
   })
 
   it('counts a host out of contact after a load as bad', () => {
     const made = planned(aView({ active: [aTarget('a', 'lost', { touched: true, notBefore: noon + 1 })], candidates: pendings(1) }))
-    expect(lines(made)).toEqual(['rollout → held (ERRORS)', 'w0 → failed'])
+    expect(lines(made)).toEqual(['b1 stopped (ERRORS)', 'rollout → held (ERRORS)'])
   })
 
   it('takes the wave back when the strategy says so: hosts in flight at once, settled ones as there is room', () => {
-    const held = { state: 'held', strategy: { onFailure: 'revert-wave', inFlightMax: 2 }, waves: [aWave(0, 'failed', { failed: 1, baking: 1, succeeded: 2 })] } as const
-    const made = planned(aView({ ...held, active: [aTarget('b', 'baking', { touched: true, bakeUntil: noon + 9 })], revertible: [aTarget('c', 'succeeded', { touched: true }), aTarget('d', 'succeeded', { touched: true })] }))
+    const held = { state: 'held', strategy: { onFailure: 'revert-wave', inFlightMax: 2 }, waves: [aWave(0, 'passed', { succeeded: 1 }), aWave(1, 'failed', { failed: 1, baking: 1, succeeded: 2 })] } as const
+    const made = planned(aView({ ...held, active: [aTarget('b', 'baking', { touched: true, waveId: 'w1', bakeUntil: noon + 9 })], revertible: [aTarget('c', 'succeeded', { touched: true, waveId: 'w1' }), aTarget('d', 'succeeded', { touched: true, waveId: 'w1' })] }))
     expect([lines(made), waits(made)]).toEqual([['t-b: baking → reverting (REVERT)', 't-c: succeeded → reverting (REVERT)'], ['t-d: budget']])
   })
 
@@ -150,9 +152,9 @@ describe('a held rollout', () => {
   })
 
   it('passes no wave with more bad hosts than a person has accepted', () => {
-    const waves = [aWave(0, 'running', { succeeded: 1, failed: 1 })]
+    const waves = [aWave(0, 'passed', { succeeded: 1 }), aWave(1, 'running', { succeeded: 1, failed: 1 })]
     expect(lines(planned(aView({ state: 'held', waves })))).toEqual([])
-    expect(lines(planned(aView({ state: 'held', waves, errorsForgiven: 1 })))).toEqual(['w0 → passed'])
+    expect(lines(planned(aView({ state: 'held', waves, forgiven: 1 })))).toEqual(['w1 → passed'])
   })
 
   it('takes back a start that no worker has begun', () => {

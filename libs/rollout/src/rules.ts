@@ -7,6 +7,8 @@ export interface PlanRules {
   retryOf(code: string): RetryClass
   /** Is this a loss of contact, which says nothing about the kernel? */
   isContact(code: string): boolean
+  /** Did the kernel come to harm? Then the artefact is halted everywhere (law 6). */
+  isHarm(code: string): boolean
   /** One sentence for people. */
   sentenceOf(code: string): string
 }
@@ -21,6 +23,7 @@ const backoff: ReadonlySet<string> = new Set([...contactCodes, 'LOCKED', 'ACTIVE
 export const defaultRules: PlanRules = {
   retryOf: (code) => (code === 'TRANSITION_BUSY' ? 'after-transition' : backoff.has(code) ? 'backoff' : 'never'),
   isContact: (code) => contactCodes.has(code),
+  isHarm: (code) => code === 'KERNEL_OOPS',
   sentenceOf: (code) => `It ended with ${code}.`,
 }
 

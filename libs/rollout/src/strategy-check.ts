@@ -1,5 +1,5 @@
 // An impossible strategy is refused when it is written down, not discovered at night.
-import type { Strategy } from './strategy.js'
+import type { LimitKind, Strategy } from './strategy.js'
 
 export interface StrategyFault { readonly path: string; readonly says: string }
 
@@ -14,6 +14,7 @@ const rules: readonly Rule[] = [
   rule('canaryPerBuild', 'The canary holds at least one host of every build; there is no rollout without it.', (s) => !whole(s.canaryPerBuild, 1)),
   rule('inFlightMax', 'At least one host must be allowed in flight, or nothing ever starts.', (s) => !whole(s.inFlightMax, 1)),
   rule('errorsMax', 'The number of errors allowed is a whole number, 0 or more.', (s) => !whole(s.errorsMax, 0)),
+  rule('stoppedBuildsMax', 'The number of stopped builds allowed is a whole number, 0 or more.', (s) => s.stoppedBuildsMax !== undefined && !whole(s.stoppedBuildsMax, 0)),
   rule('bakeMs', 'The bake time cannot be negative.', (s) => !whole(s.bakeMs, 0)),
   rule('stall.afterMs', 'A transition takes longer than nothing: a stall begins after more than 0 ms.', (s) => !whole(s.stall.afterMs, 1)),
   rule('stall.intervalMs', 'The interval between two stall acts must be more than 0 ms.', (s) => !whole(s.stall.intervalMs, 1)),
@@ -26,9 +27,26 @@ const rules: readonly Rule[] = [
   rule('retry.maxMs', 'The longest pause before a retry cannot be shorter than the first.', (s) => !whole(s.retry.maxMs, s.retry.firstMs)),
 ]
 
+const limitKinds: readonly LimitKind[] = ['failed', 'stalled', 'lost']
+
+function checkLimits({ limits }: Strategy): StrategyFault[] {
+  return limitKinds.flatMap((kind) => {
+    const limit = limits?.[kind]
+    if (!limit) return []
+    const at = (part: string, says: string): StrategyFault => ({ path: `limits.${kind}${part}`, says })
+    return [
+      ...(limit.max === undefined && limit.percent === undefined ? [at('', 'A limit is a number of hosts (max), a share (percent), or both.')] : []),
+      ...(limit.max !== undefined && !whole(limit.max, 0) ? [at('.max', 'The number of hosts allowed is a whole number, 0 or more.')] : []),
+      ...(limit.percent !== undefined && !(limit.percent >= 0 && limit.percent < 100) ? [at('.percent', 'A share is 0 or more and less than 100 percent; 100 would never be broken.')] : []),
+      ...(limit.minSample !== undefined && !whole(limit.minSample, 1) ? [at('.minSample', 'The smallest sample is at least one host.')] : []),
+      ...(limit.minSample !== undefined && limit.percent === undefined ? [at('.minSample', 'A smallest sample goes with a percentage; a number of hosts counts from the first.')] : []),
+    ]
+  })
+}
+
 /** Every fault of a strategy; empty when it can be carried out. */
 export function checkStrategy(strategy: Strategy): StrategyFault[] {
-  const faults = rules.flatMap((check) => check(strategy) ?? [])
+  const faults = [...rules.flatMap((check) => check(strategy) ?? []), ...checkLimits(strategy)]
   strategy.waves.forEach((size, index) => {
     if (size.kind === 'count' && !whole(size.hosts, 1)) faults.push({ path: `waves.${index}.hosts`, says: 'A wave holds at least one host.' })
     if (size.kind === 'percent' && !(size.percent > 0 && size.percent <= 100)) faults.push({ path: `waves.${index}.percent`, says: 'A wave holds more than 0 and at most 100 percent of the hosts.' })

@@ -5,6 +5,17 @@ export type WaveSize = { readonly kind: 'count'; readonly hosts: number } | { re
 
 export type StallAct = 'wait' | 'nudge' | 'reverse'
 
+/** Troubles with limits of their own. */
+export type LimitKind = 'failed' | 'stalled' | 'lost'
+
+/** At most so many hosts, or so many percent of the hosts attempted; the tighter one counts. */
+export interface Limit {
+  readonly max?: number
+  readonly percent?: number
+  /** A percentage is judged once so many hosts were attempted; 20 unless given. */
+  readonly minSample?: number
+}
+
 export interface Strategy {
   /** Sizes of the waves after the canary; what remains after the last goes into one further wave. */
   readonly waves: readonly WaveSize[]
@@ -18,6 +29,13 @@ export interface Strategy {
    * never exceed errorsMax (or 1). Strict and slow, so absent means false; 2 of 5 makes budgets of it.
    */
   readonly countInFlight?: boolean
+  /** Separate limits, beside errorsMax; what is absent has none of its own. Hosts of stopped builds do not count. */
+  readonly limits?: Readonly<Partial<Record<LimitKind, Limit>>>
+  /**
+   * A build whose canary went bad stops, and builds for other kernels go on; with more stopped builds than this the whole
+   * rollout is held. 1 unless given; 0: any stopped build holds everything.
+   */
+  readonly stoppedBuildsMax?: number
   /** How long a patched host is watched before it succeeds, milliseconds. */
   readonly bakeMs: number
   readonly stall: {

@@ -1,6 +1,7 @@
 // What plan() is shown. Its size is bounded by what is in flight, never by the fleet (DESIGN §3).
 import type { AttemptKind, Outcome } from './outcome.js'
 import type { AttemptState, RolloutState, TargetState, WaveState } from './states.js'
+import type { Reason } from './decisions.js'
 import type { StallAct, Strategy } from './strategy.js'
 
 /** Times are milliseconds since the epoch, from the database's clock. */
@@ -54,7 +55,30 @@ export interface WaveView {
   readonly state: WaveState
   readonly hosts: number
   /** How many targets of the wave are in each state; states with none may be absent. */
-  readonly counts: Readonly<Partial<Record<TargetState, number>>>
+  readonly counts: Counts
+  /** Its pending targets without an open attempt whose build is stopped or halted: the next wave does not wait for them. */
+  readonly heldBack: number
+}
+
+export type Counts = Readonly<Partial<Record<TargetState, number>>>
+
+/** A build that hosts of the rollout need, and what is known of it. Live patches are built per kernel: each is a risk of its own. */
+export interface BuildView {
+  readonly id: string
+  /** The kernel release it is for; sentences name it. */
+  readonly kernel: string
+  /** Some host of the fleet has succeeded with it, in whichever rollout. */
+  readonly proven: boolean
+  /** Hosts on their way with it in other rollouts; counted only while it is not proven. */
+  readonly elsewhere: number
+  /** How many targets of this rollout with this build are in each state; states with none may be absent. */
+  readonly counts: Counts
+  /** Its bad hosts that a person has accepted by resuming. */
+  readonly forgiven: number
+  /** Why this rollout starts no more of it, until a person resumes; null: it does. */
+  readonly stopped: Reason | null
+  /** Why no rollout starts any of its artefact, until a person releases it; null: they do. */
+  readonly halted: Reason | null
 }
 
 export interface RolloutView {
@@ -63,20 +87,21 @@ export interface RolloutView {
   readonly state: RolloutState
   readonly generation: number
   readonly strategy: Strategy
-  /** Errors the operator has accepted by resuming; the threshold counts from here. */
-  readonly errorsForgiven: number
   readonly waves: readonly WaveView[]
+  /** Every build of the rollout, by kernel. */
+  readonly builds: readonly BuildView[]
   /** Every target that is in flight or has an open attempt, and every one whose last outcome is not used yet. */
   readonly active: readonly TargetView[]
   /**
-   * The next pending targets without an open attempt, of the first wave that is not passed, at most inFlightMax of
-   * them: those that may be tried now first, then by name.
+   * The next pending targets without an open attempt, of the waves that have begun (else of the first that has not): at
+   * most inFlightMax of those whose build may start, those that may be tried now first, then by wave and name; after them one of
+   * each build that may not start now, so that it says why. Of a build with a start limit there is one at most.
    */
   readonly candidates: readonly TargetView[]
   /**
    * The next settled targets whose host may still hold our module (touched, and succeeded, failed or cancelled, and its revert has not failed), at
-   * most inFlightMax of them. Of the whole rollout while it is reverting; of its failed waves when the strategy says
-   * `revert-wave`; else none.
+   * most inFlightMax of them. Of the whole rollout while it is reverting; of its failed waves and stopped builds when the
+   * strategy says `revert-wave`; else none.
    */
   readonly revertible: readonly TargetView[]
   /** Hosts whose revert failed: they may still hold our module, and nothing more is tried. */

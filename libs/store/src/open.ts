@@ -1,6 +1,7 @@
 // The store as the rest of Uptide holds it: one object, every question and every commit.
 import { applyMigrations } from './migrate/apply.js'
 import * as claim from './commits/claim.js'
+import * as halts from './commits/halts.js'
 import * as hosts from './commits/hosts.js'
 import * as operator from './commits/operator.js'
 import * as patches from './commits/patches.js'
@@ -11,9 +12,10 @@ import { type Database, listen, openDatabase } from './database.js'
 import type { Claim, ExecuteStore, ReconcileStore } from './port.js'
 import * as catalogue from './views/catalogue.js'
 import * as events from './views/events.js'
+import * as haltViews from './views/halts.js'
 import * as rolloutView from './views/rollout-view.js'
 
-const questionsAndCommits = { ...claim, ...hosts, ...operator, ...patches, ...plan, ...reports, ...catalogue, ...events, ...rolloutView }
+const questionsAndCommits = { ...claim, ...halts, ...haltViews, ...hosts, ...operator, ...patches, ...plan, ...reports, ...catalogue, ...events, ...rolloutView }
 
 type Bound<T> = { readonly [K in keyof T]: T[K] extends (db: Database, ...args: infer A) => infer R ? (...args: A) => R : never }
 

@@ -81,6 +81,6 @@ async function checkNothingLeft(client: pg.Client, faults: string[]): Promise<vo
   await count('attempts are still open', "SELECT count(*)::int AS n FROM attempts WHERE state IN ('ordered', 'running')")
   await count('leases are still held', 'SELECT count(*)::int AS n FROM leases WHERE attempt_id IS NOT NULL')
   await count('outcomes were never used', 'SELECT count(*)::int AS n FROM targets WHERE attempt_open OR NOT attempt_used')
-  await count('wave counts are wrong', `SELECT count(*)::int AS n FROM (SELECT wave_id, state, count(*)::int AS n FROM targets WHERE wave_id IS NOT NULL GROUP BY 1, 2) t
-    FULL JOIN (SELECT wave_id, state, n FROM wave_counts WHERE n <> 0) c USING (wave_id, state) WHERE t.n IS DISTINCT FROM c.n`)
+  await count('wave counts are wrong', `SELECT count(*)::int AS n FROM (SELECT wave_id, build_id, state, count(*)::int AS n FROM targets WHERE wave_id IS NOT NULL GROUP BY 1, 2, 3) t
+    FULL JOIN (SELECT wave_id, build_id, state, n FROM wave_counts WHERE n <> 0) c USING (wave_id, build_id, state) WHERE t.n IS DISTINCT FROM c.n`)
 }

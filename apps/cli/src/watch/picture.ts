@@ -35,6 +35,10 @@ export function picture(rollout: Rollout, targets: readonly Target[], width: num
     const row = own.map((one) => marks[one.state]).join('')
     lines.push(`${(wave.canary ? 'canary' : `wave ${wave.index + 1}`).padEnd(8)} ${wave.state.padEnd(8)} ${row.length > 0 && row.length <= width - 20 ? row : counts(wave.counts)}`)
   }
+  for (const build of rollout.builds) {
+    const why = build.halted ?? build.stopped
+    if (why) lines.push(`${build.halted ? 'halted' : 'stopped'}  ${build.kernelRelease}: ${why.says}`)
+  }
   lines.push('')
   for (const target of targets.filter((one) => targetMeaning[one.state].inFlight || targetMeaning[one.state].counts === 'bad').slice(0, 30)) {
     const progress = target.progress && ['transitioning', 'stalled', 'reverting'].includes(target.state) ? `${bar(target.progress.moved, target.progress.all)} ${duration(target.progress.transitionAgeMs)}` : (target.reason?.says ?? targetMeaning[target.state].says)

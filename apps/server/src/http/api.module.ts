@@ -8,6 +8,7 @@ import { EventsController } from '../events/events.controller.js'
 import { Feed } from '../events/feed.js'
 import { HostsController } from '../hosts/hosts.controller.js'
 import { HostsService } from '../hosts/hosts.service.js'
+import { HaltsController } from '../patches/halts.controller.js'
 import { PatchesController } from '../patches/patches.controller.js'
 import { PatchesService } from '../patches/patches.service.js'
 import { Parts } from '../roles/parts.js'
@@ -23,7 +24,7 @@ export class ApiModule {}
 export const apiModule = (parts: Parts): DynamicModule => ({
   module: ApiModule,
   imports: [DiscoveryModule],
-  controllers: [AboutController, TokensController, HostsController, PatchesController, RolloutsController, EventsController],
+  controllers: [AboutController, TokensController, HostsController, PatchesController, HaltsController, RolloutsController, EventsController],
   providers: [
     { provide: Parts, useValue: parts },
     { provide: TokenBook, useFactory: () => new TokenBook(parts.store) },

@@ -1,13 +1,13 @@
 // The decider's shell: load a view, plan, commit, ring. Runs on a ring and on a timer; the two do exactly the same.
 import { retryOf, sentenceOf } from '@uptide/livepatch'
-import { contactCodes, lintPlan, plan, type PlanRules } from '@uptide/rollout'
+import { contactCodes, defaultRules, lintPlan, plan, type PlanRules } from '@uptide/rollout'
 import type { Store } from '@uptide/store'
 import { reached } from '../fail-points.js'
 
 export interface ReconcileBell { ringRollout(id: string): Promise<void>; ringAttempts(ids: readonly string[]): Promise<void> }
 export interface ReconcileLog { debug(details: object, message: string): void; warn(details: object, message: string): void; error(details: object, message: string): void }
 
-export const planRules: PlanRules = { retryOf, isContact: (code) => contactCodes.has(code), sentenceOf }
+export const planRules: PlanRules = { retryOf, isContact: (code) => contactCodes.has(code), isHarm: defaultRules.isHarm, sentenceOf }
 
 /** Rounds of one reconcile: each commits something, and the longest chain (end, move, wave, start) takes five. */
 const roundsMax = 20

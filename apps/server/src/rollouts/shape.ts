@@ -15,6 +15,7 @@ export function rolloutShape(row: RolloutRow): Rollout {
   return {
     id: row.id, name: row.name, kind: row.kind as Rollout['kind'], patch: row.patch, state: row.state, reason: reasonOf(row.reason), strategy: row.strategy as Rollout['strategy'],
     waves: row.waves.map((wave) => ({ id: wave.id, index: wave.index, canary: wave.canary, state: wave.state, hosts: wave.hosts, counts: { ...wave.counts } as Record<string, number> })),
+    builds: row.builds.map((build) => ({ id: build.id, kernelRelease: build.kernel, counts: { ...build.counts } as Record<string, number>, proven: build.proven, stopped: reasonOf(build.stopped), halted: reasonOf(build.halted) })),
     hosts: row.waves.reduce((sum, wave) => sum + wave.hosts, 0), counts,
     createdAt: row.createdAt.toISOString(), createdBy: row.createdBy, startedAt: row.startedAt?.toISOString() ?? null, endedAt: row.endedAt?.toISOString() ?? null,
   }

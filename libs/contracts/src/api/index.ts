@@ -1,6 +1,7 @@
 export * from './words.js'
 export * from './hosts.js'
 export * from './patches.js'
+export * from './halts.js'
 export * from './rollouts.js'
 export * from './events.js'
 export * from './routes.js'

@@ -8,11 +8,16 @@ export const waveSize = z.union([
   z.strictObject({ kind: z.literal('count'), hosts: z.number().int().min(1).max(100_000) }),
   z.strictObject({ kind: z.literal('percent'), percent: z.number().gt(0).max(100) }),
 ])
+const limit = z.strictObject({ max: z.number().int().min(0).max(100_000).optional(), percent: z.number().min(0).lt(100).optional(), minSample: z.number().int().min(1).max(100_000).optional() })
+
 export const strategy = z.object({
   waves: z.array(waveSize).max(50),
   canaryPerBuild: z.number().int().min(1).max(100),
   inFlightMax: z.number().int().min(1).max(10_000),
   errorsMax: z.number().int().min(0).max(100_000),
+  countInFlight: z.boolean().optional(),
+  limits: z.strictObject({ failed: limit.optional(), stalled: limit.optional(), lost: limit.optional() }).optional(),
+  stoppedBuildsMax: z.number().int().min(0).max(1_000).optional(),
   bakeMs: ms(7 * day),
   stall: z.object({
     afterMs: ms(day), acts: z.array(z.enum(['wait', 'nudge', 'reverse'])).max(20),
@@ -59,9 +64,13 @@ export const waveState = z.enum(['pending', 'running', 'baking', 'passed', 'fail
 export const targetState = z.enum(['pending', 'checking', 'staging', 'loading', 'transitioning', 'stalled', 'patched', 'baking', 'succeeded', 'reverting', 'reverted', 'failed', 'lost', 'skipped', 'cancelled'])
 
 export const wave = z.object({ id, index: z.number().int(), canary: z.boolean(), state: waveState, hosts: z.number().int(), counts: z.record(z.string(), z.number().int()) })
+/** A build of a rollout; `stopped`: it went bad in the canary and waits for a person; `halted`: its artefact starts nowhere. */
+export const rolloutBuild = z.object({
+  id, kernelRelease: z.string(), counts: z.record(z.string(), z.number().int()), proven: z.boolean(), stopped: reason.nullable(), halted: reason.nullable(),
+})
 export const rollout = z.object({
   id, name, kind: z.enum(['patch', 'revert']), patch: z.string(), state: rolloutState, reason: reason.nullable(), strategy,
-  waves: z.array(wave), hosts: z.number().int(), counts: z.record(z.string(), z.number().int()),
+  waves: z.array(wave), builds: z.array(rolloutBuild), hosts: z.number().int(), counts: z.record(z.string(), z.number().int()),
   createdAt: at, createdBy: z.string(), startedAt: at.nullable(), endedAt: at.nullable(),
 })
 export type Rollout = z.infer<typeof rollout>

@@ -1,6 +1,7 @@
 // Every route, as data: the server mounts it, the guard and the OpenAPI document read it, the CLI calls it.
 import { z } from 'zod'
 import * as events from './events.js'
+import * as halts from './halts.js'
 import * as hosts from './hosts.js'
 import * as patches from './patches.js'
 import * as rollouts from './rollouts.js'
@@ -42,6 +43,9 @@ export const routes = {
   'patch.list': { method: 'GET', path: '/api/v1/patches', access: 'token', says: 'Patches, newest first', query: idPageQuery, reply: page(patches.patch) },
   'patch.show': { method: 'GET', path: '/api/v1/patches/:name', access: 'token', says: 'One patch and its builds', reply: patches.patch },
   'build.add': { method: 'POST', path: '/api/v1/patches/:name/builds', access: 'token', says: 'Upload a .ko as a build of the patch', query: patches.buildAddQuery, body: 'bytes', reply: patches.build, status: 201 },
+
+  'halt.list': { method: 'GET', path: '/api/v1/halts', access: 'token', says: 'Artefacts that harmed a host and start nowhere, with their suspects', query: halts.haltQuery, reply: page(halts.halt) },
+  'halt.release': { method: 'POST', path: '/api/v1/halts/:id/release', access: 'token', says: 'Let the artefact start again; why is kept', body: halts.haltRelease, reply: halts.halt },
 
   'rollout.plan': { method: 'POST', path: '/api/v1/rollouts/plan', access: 'token', says: 'What would be done, and why; changes nothing', body: rollouts.rolloutAsk, reply: rollouts.rolloutPlan },
   'rollout.create': { method: 'POST', path: '/api/v1/rollouts', access: 'token', says: 'Create a rollout and start it', body: rollouts.rolloutCreate, reply: rollouts.rollout, status: 201 },

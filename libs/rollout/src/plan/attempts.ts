@@ -16,9 +16,10 @@ export function chaseAttempt(draft: Draft, target: TargetView): boolean {
     else draft.wait(target, because('attempt-running', `Its ${attempt.kind} is under way.`))
     return true
   }
-  if (target.state === 'pending' && draft.view.state !== 'running') {
-    abandon('NOT_STARTED', `No worker had begun with it when the rollout was ${draft.view.state}.`)
-    return true
+  if (target.state === 'pending') {
+    const build = draft.buildOf(target)
+    const when = draft.view.state !== 'running' ? `the rollout was ${draft.view.state}` : build?.halted || build?.stopped ? 'its build was stopped' : null
+    if (when !== null) { abandon('NOT_STARTED', `No worker had begun with it when ${when}.`); return true }
   }
   const dueAt = attempt.rungAt + ringAgainMs
   if (dueAt <= draft.now) draft.decide({ do: 'ring-attempt', attemptId: attempt.id })

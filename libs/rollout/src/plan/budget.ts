@@ -2,9 +2,10 @@
 import type { Reason, TargetChange } from '../decisions.js'
 import type { AttemptKind } from '../outcome.js'
 import { targetMeaning } from '../states.js'
-import type { TargetView, WaveView } from '../view.js'
+import type { TargetView } from '../view.js'
 import { because, type Draft, isOpen } from './draft.js'
-import { freshErrors, strictLimit } from './threshold.js'
+import { startLimit } from '../builds.js'
+import { freshErrors, strictLimit, toleratesNone } from './threshold.js'
 
 /** Another rollout's attempt on the host is looked for again after this long. */
 export const busyAgainMs = 5_000
@@ -44,11 +45,10 @@ export function startTargets(draft: Draft, stopped: boolean): void {
   const { view } = draft
   // One set-based decision speaks for them.
   if (view.state === 'cancelled' || view.state === 'reverting') return
-  const wave = view.waves.find((one) => one.state !== 'passed')
   const { places, reason } = roomOf(draft)
   let room = places
   for (const target of view.candidates) {
-    const why = whyNotNow(draft, target, wave, stopped) ?? (room <= 0 ? { reason } : null)
+    const why = whyNotNow(draft, target, stopped) ?? (room <= 0 ? { reason } : null)
     if (why) { draft.wait(target, why.reason, why.until); continue }
     room -= 1
     const again = target.tries > 0
@@ -58,14 +58,28 @@ export function startTargets(draft: Draft, stopped: boolean): void {
 
 interface WhyNot { readonly reason: Reason; readonly until?: number }
 
-function whyNotNow(draft: Draft, target: TargetView, wave: WaveView | undefined, stopped: boolean): WhyNot | null {
+function whyNotNow(draft: Draft, target: TargetView, stopped: boolean): WhyNot | null {
   const { view, now } = draft
+  const wave = draft.waveOf(target)
   if (view.state === 'held') return { reason: because('held', 'The rollout is held; nothing new starts.') }
   if (stopped) return { reason: because('threshold', 'Too many hosts went bad; nothing new starts until a person has looked.') }
   if (view.state !== 'running') return { reason: because('not-running', `The rollout is ${view.state}.`) }
-  if (!wave || wave.id !== target.waveId || (wave.state !== 'running' && wave.state !== 'baking')) return { reason: because('wave', 'Its wave has not started.') }
+  if (!wave || (wave.state !== 'running' && wave.state !== 'baking')) return { reason: because('wave', 'Its wave has not started.') }
+  const held = whyNotBuild(draft, target, wave.canary)
+  if (held) return held
   if (target.notBefore !== null && target.notBefore > now) return { reason: because('retry-later', 'Its next try has its time.'), until: target.notBefore }
   return target.hostBusy ? { reason: hostBusy, until: now + busyAgainMs } : null
+}
+
+function whyNotBuild(draft: Draft, target: TargetView, canary: boolean): WhyNot | null {
+  const build = draft.buildOf(target)
+  if (!build) return null
+  if (build.halted) return { reason: because('artefact-halted', `Its build starts nowhere until a person releases it. ${build.halted.says}`) }
+  if (build.stopped) return { reason: because('build-stopped', `Its build is stopped until a person resumes. ${build.stopped.says}`) }
+  if (draft.isStopped(build) || (draft.freshBadIn(build) > 0 && toleratesNone(draft, build))) return { reason: because('build-stopped', `A host on ${build.kernel} went bad, and none may in the canary.`) }
+  if (draft.inFlightOf(build) < startLimit(build, canary)) return null
+  if (build.elsewhere > 0) return { reason: because('first-use', `Another rollout tries the build for ${build.kernel} on its first host.`), until: draft.now + busyAgainMs }
+  return { reason: because('first-use', build.proven ? `No host on ${build.kernel} has succeeded in this rollout yet; until then they go one at a time.` : `The build for ${build.kernel} has succeeded nowhere yet; until then one host goes at a time.`) }
 }
 
 /** Settled hosts that still hold the module, while the rollout or their wave is taken back: as many as have room. */

@@ -3,7 +3,7 @@ import type { Decision, Plan, Reason, TargetChange, WaitingOn } from '../decisio
 import { mayMove, targetEdges, targetMeaning, type TargetState } from '../states.js'
 import type { AttemptKind } from '../outcome.js'
 import type { PlanRules } from '../rules.js'
-import type { RolloutView, TargetView, WaveView } from '../view.js'
+import type { BuildView, RolloutView, TargetView, WaveView } from '../view.js'
 
 /** A reason stands in the chain of events and on a terminal: three lines of 160 columns are the most anybody reads. */
 const saysMax = 480
@@ -21,31 +21,62 @@ export const isOpen = (target: TargetView): boolean => target.attempt?.state ===
 /** A worker walks this road phase by phase. When a phase was not written, the plan writes it before the outcome. */
 const road: Readonly<Partial<Record<TargetState, TargetState>>> = { pending: 'checking', checking: 'transitioning', staging: 'loading', loading: 'transitioning' }
 
+const bump = (counts: Map<string, number>, key: string | null): void => { if (key !== null) counts.set(key, (counts.get(key) ?? 0) + 1) }
+
 export class Draft {
   readonly decisions: Decision[] = []
   private readonly waits = new Map<string, WaitingOn>()
   private readonly decided = new Set<string>()
   private readonly waveById: ReadonlyMap<string, WaveView>
+  private readonly buildById: ReadonlyMap<string, BuildView>
+  /** Hosts in flight by build, with those that this plan starts. */
+  private readonly inFlightBy = new Map<string, number>()
+  /** By build: targets that this plan finds bad; the view's counts do not have them yet. */
+  private readonly freshBadBy = new Map<string, number>()
+  /** Builds that this plan stops, and those whose artefact it halts. */
+  readonly stopping = new Set<string>()
+  private readonly halting = new Set<string>()
   private wake: number | null = null
   /** Hosts in flight, with those that this plan starts. Hosts that it settles keep their place until that is committed. */
   inFlight: number
   /** Open attempts, with those that this plan orders. */
   open: number
-  /** Targets that this plan finds bad; the view's counts do not have them yet. */
-  freshBad = 0
-  freshBadCanary = 0
   /** A stall that the policy gave up, which holds the rollout; null: none. */
   stallGivenUp: string | null = null
 
   constructor(readonly view: RolloutView, readonly now: number, readonly rules: PlanRules) {
     this.waveById = new Map(view.waves.map((wave) => [wave.id, wave]))
-    this.inFlight = view.active.filter((target) => targetMeaning[target.state].inFlight || isOpen(target)).length
+    this.buildById = new Map(view.builds.map((build) => [build.id, build]))
+    const inFlight = view.active.filter((target) => targetMeaning[target.state].inFlight || isOpen(target))
+    this.inFlight = inFlight.length
+    for (const target of inFlight) bump(this.inFlightBy, target.buildId)
     this.open = view.active.filter(isOpen).length
   }
 
   isDecided(target: TargetView): boolean { return this.decided.has(target.id) }
 
   waveOf(target: TargetView): WaveView | undefined { return this.waveById.get(target.waveId) }
+
+  buildOf(target: TargetView): BuildView | undefined { return target.buildId === null ? undefined : this.buildById.get(target.buildId) }
+
+  inFlightOf(build: BuildView): number { return this.inFlightBy.get(build.id) ?? 0 }
+
+  freshBadIn(build: BuildView): number { return this.freshBadBy.get(build.id) ?? 0 }
+
+  isStopped(build: BuildView): boolean { return build.stopped !== null || this.stopping.has(build.id) }
+
+  /** Its kernel came to harm, or nobody can tell: the artefact starts nowhere any more until a person releases it. */
+  halt(suspect: TargetView, reason: Reason): void {
+    const build = this.buildOf(suspect)
+    if (!build || build.halted || this.halting.has(build.id)) return
+    this.halting.add(build.id)
+    this.decisions.push({ do: 'halt-artefact', buildId: build.id, suspectId: suspect.id, reason })
+  }
+
+  stopBuild(build: BuildView, reason: Reason): void {
+    this.stopping.add(build.id)
+    this.decisions.push({ do: 'stop-build', buildId: build.id, reason })
+  }
 
   decide(decision: Decision): void {
     if ('targetId' in decision) {
@@ -69,8 +100,7 @@ export class Draft {
   private count(target: TargetView, to: TargetState): void {
     if (!targetMeaning[target.state].inFlight && !isOpen(target) && targetMeaning[to].inFlight) this.inFlight += 1
     if (targetMeaning[target.state].counts === 'bad' || targetMeaning[to].counts !== 'bad') return
-    this.freshBad += 1
-    if (this.waveOf(target)?.canary === true) this.freshBadCanary += 1
+    bump(this.freshBadBy, target.buildId)
   }
 
   /** The state stays, fields change, and the newest outcome is taken into account. */
@@ -79,7 +109,10 @@ export class Draft {
   }
 
   order(target: TargetView, kind: AttemptKind, reason: Reason, set?: TargetChange): void {
-    if (!targetMeaning[target.state].inFlight) this.inFlight += 1
+    if (!targetMeaning[target.state].inFlight) {
+      this.inFlight += 1
+      bump(this.inFlightBy, target.buildId)
+    }
     this.open += 1
     this.decide({ do: 'order-attempt', targetId: target.id, kind, reason, ...(set ? { set } : {}) })
   }

@@ -5,7 +5,7 @@ import { countOf } from './threshold.js'
 export function endRollout(draft: Draft): void {
   const { view } = draft
   if (view.active.length > 0) return
-  if (view.state === 'running' && view.waves.every((wave) => wave.state === 'passed')) {
+  if (view.state === 'running' && view.waves.every((wave) => wave.state === 'passed') && !view.builds.some((build) => draft.isStopped(build))) {
     const bad = view.waves.reduce((sum, wave) => sum + countOf(wave, (state) => state === 'failed' || state === 'reverted'), 0)
     draft.decide({ do: 'move-rollout', to: 'succeeded', reason: because('DONE', bad === 0 ? 'Every wave has passed.' : `Every wave has passed; ${bad} ${bad === 1 ? 'host is' : 'hosts are'} not patched, within the limit.`) })
   }

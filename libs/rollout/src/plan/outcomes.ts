@@ -27,7 +27,10 @@ const table: { readonly [K in Outcome['kind']]: Take<K> } = {
     else if (target.state === 'lost' && target.bakeUntil !== null) draft.move(target, 'baking', back, { notBefore: null })
     else draft.move(target, 'patched', because('PATCHED', 'The kernel says the transition is complete.'), { touched: true, stall: null })
   },
-  unhealthy: ({ draft, target }, outcome) => { draft.move(target, 'failed', sentence(draft, outcome), { stall: null }) },
+  unhealthy: ({ draft, target }, outcome) => {
+    if (draft.rules.isHarm(outcome.code)) draft.halt(target, because(outcome.code, `${target.hostName}: ${sentence(draft, outcome).says}`))
+    draft.move(target, 'failed', sentence(draft, outcome), { stall: null })
+  },
   stalled: (at, outcome) => { stalled(at, outcome) },
   reverted: ({ draft, target, attempt }) => {
     if (target.state !== 'reverting') { gone(draft, target); return }
@@ -42,7 +45,10 @@ const table: { readonly [K in Outcome['kind']]: Take<K> } = {
   rebooted: ({ draft, target }, outcome) => {
     if (target.state === 'reverting') draft.move(target, 'reverted', because('REBOOTED', 'The host rebooted while it was being reverted; its new kernel does not hold the patch.'), { touched: false, stall: null })
     else if (outcome.touched === 'no' && !target.touched) retry(draft, target, 'REBOOTED', because('REBOOTED', 'The host rebooted before anything was loaded.'))
-    else draft.move(target, 'failed', because('REBOOTED', 'The host rebooted after our module was loaded.'), { touched: false, stall: null })
+    else {
+      draft.halt(target, because('REBOOTED', `${target.hostName} rebooted after our module was loaded.`))
+      draft.move(target, 'failed', because('REBOOTED', 'The host rebooted after our module was loaded.'), { touched: false, stall: null })
+    }
   },
 }
 
@@ -53,6 +59,7 @@ const sentence = (draft: Draft, { code, detail }: { readonly code: string; reado
 export function takeOutcome(draft: Draft, target: TargetView, attempt: AttemptView, outcome: Outcome): void {
   if (targetMeaning[target.state].settled) { draft.note(target, because('OUTCOME_LATE', `Its ${attempt.kind} ended after it was settled.`)); return }
   if (bootChanged(target, outcome)) {
+    if (target.state !== 'reverting') draft.halt(target, because('REBOOTED', `${target.hostName} runs another boot than the one that was patched.`))
     draft.move(target, target.state === 'reverting' ? 'reverting' : 'failed', because('REBOOTED', 'The host runs another boot than the one that was patched.'), { touched: true, stall: null })
     return
   }

@@ -32,6 +32,8 @@ export function lost(draft: Draft, target: TargetView, reason: Reason): void {
     draft.move(target, 'failed', because('UNREACHABLE_AFTER_LOAD', `No contact after the load, ${looks} looks long. ${reason.says}`), { looks, touched: true, stall: null })
     return
   }
+  // One look later it is no mere hiccup of the network any more. A worker that died says nothing about the host.
+  if (looks === 1 && reason.code !== 'WORKER_GONE') draft.halt(target, because('LOST', `${target.hostName} is out of contact since our module was loaded. ${reason.says}`))
   const notBefore = draft.now + pauseMs(target.id, looks, draft.view.strategy.retry)
   draft.move(target, 'lost', because('LOST', `Out of contact after the load. ${reason.says}`), { looks, notBefore, touched: true })
   draft.wakeBy(notBefore)

@@ -3,10 +3,11 @@ import { targetMeaning, type TargetState } from '../states.js'
 import type { TargetView } from '../view.js'
 import { because, type Draft } from './draft.js'
 
-/** A wave that has failed is taken back until a person resumes. */
+/** A wave that has failed, and a build that was stopped, are taken back until a person resumes. */
 export const takenBack = (draft: Draft, target: TargetView): boolean =>
   draft.view.state === 'reverting'
-  || (draft.view.state !== 'running' && draft.view.strategy.onFailure === 'revert-wave' && draft.waveOf(target)?.state === 'failed')
+  || (draft.view.strategy.onFailure === 'revert-wave'
+    && (Boolean(draft.buildOf(target)?.stopped) || (draft.view.state !== 'running' && draft.waveOf(target)?.state === 'failed')))
 
 /** In flight and not on its way back yet. A lost host is looked for first. */
 export const mustRevert = (draft: Draft, target: TargetView): boolean =>

@@ -6,7 +6,9 @@ import {
   type AttemptState, attemptEdges, mayMove, type RolloutAct, rolloutActs, rolloutEdges, type RolloutState, targetEdges, targetMeaning, type TargetState, waveEdges, type WaveState, whyNot,
 } from '../states.js'
 import type { Strategy } from '../strategy.js'
-import type { RolloutView, TargetView } from '../view.js'
+import { startLimit } from '../builds.js'
+import type { Reason } from '../decisions.js'
+import type { BuildView, RolloutView, TargetView } from '../view.js'
 import type { PlannedWave } from '../waves.js'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -30,7 +32,10 @@ const workerPhases: ReadonlySet<TargetState> = new Set(['checking', 'staging', '
 export class MemoryStore {
   state: RolloutState = 'scheduled'
   generation = 1
-  errorsForgiven = 0
+  /** By build: its kernel, what a person has accepted, and why it is stopped or halted. */
+  readonly builds = new Map<string, { readonly kernel: string; forgiven: number; stopped: Reason | null; halted: Reason | null }>()
+  /** Builds that have succeeded on some host of the fleet. */
+  readonly proven = new Set<string>()
   readonly waves: WaveRow[]
   readonly targets = new Map<string, TargetRow>()
   readonly attempts = new Map<string, AttemptRow>()
@@ -48,6 +53,7 @@ export class MemoryStore {
     for (const wave of waves) {
       for (const host of wave.hosts) {
         const id = `t-${host.name}`
+        this.builds.set(host.buildId, { kernel: host.kernel, forgiven: 0, stopped: null, halted: null })
         this.targets.set(id, {
           id, hostId: host.hostId, hostName: host.name, waveId: `w${wave.index}`, buildId: host.buildId, state: 'pending', generation: 1, tries: 0, since: now, notBefore: null,
           touched: false, bootIdBefore: null, bakeUntil: null, stall: null, looks: 0, attemptId: null, attemptOpen: false, attemptUsed: true, reason: '',
@@ -74,27 +80,50 @@ export class MemoryStore {
 
   view(now: number): RolloutView {
     const rows = [...this.targets.values()]
-    const current = this.waves.find((wave) => wave.state !== 'passed')
+    const begun = this.waves.filter((wave) => wave.state !== 'passed' && wave.state !== 'pending')
+    const asked = begun.length > 0 ? begun : this.waves.filter((wave) => wave.state === 'pending').slice(0, 1)
+    const builds = this.buildViews()
     const failedWaves = new Set(this.strategy.onFailure === 'revert-wave' ? this.waves.filter((wave) => wave.state === 'failed').map((wave) => wave.id) : [])
     const due = (row: TargetRow): number => (row.notBefore !== null && row.notBefore > now ? row.notBefore : 0)
     const free = rows.filter((row) => row.state === 'pending' && !row.attemptOpen && row.attemptUsed)
+    const heldBack = new Set(builds.filter((build) => build.stopped || build.halted).map((build) => build.id))
     const stuck = (row: TargetRow): boolean => row.touched && row.state === 'failed' && row.reason === 'REVERT_FAILED'
     const show = (list: readonly TargetRow[]): TargetView[] => list.map((row) => this.shown(row, now))
     return {
-      id: 'r1', kind: 'patch', state: this.state, generation: this.generation, strategy: this.strategy, errorsForgiven: this.errorsForgiven,
-      waves: this.waves.map((wave) => ({ ...wave, counts: this.counts(wave.id) })),
+      id: 'r1', kind: 'patch', state: this.state, generation: this.generation, strategy: this.strategy, builds,
+      waves: this.waves.map((wave) => ({ ...wave, counts: this.counts((row) => row.waveId === wave.id), heldBack: free.filter((row) => row.waveId === wave.id && heldBack.has(row.buildId ?? '')).length })),
       active: show(rows.filter((row) => this.isActive(row))),
-      candidates: show(free.filter((row) => row.waveId === current?.id).sort((a, b) => due(a) - due(b) || (a.hostName < b.hostName ? -1 : 1)).slice(0, this.strategy.inFlightMax)),
+      candidates: show(this.next(builds, free.filter((row) => asked.some((wave) => wave.id === row.waveId)).sort((a, b) => due(a) - due(b) || (a.waveId < b.waveId ? -1 : a.waveId > b.waveId ? 1 : a.hostName < b.hostName ? -1 : 1)))),
       revertible: show(rows.filter((row) => row.touched && revertibleStates.has(row.state) && !this.isActive(row) && !stuck(row)
-        && (this.state === 'reverting' || failedWaves.has(row.waveId))).slice(0, this.strategy.inFlightMax)),
+        && (this.state === 'reverting' || failedWaves.has(row.waveId) || (this.strategy.onFailure === 'revert-wave' && this.builds.get(row.buildId ?? '')?.stopped))).slice(0, this.strategy.inFlightMax)),
       unreverted: rows.filter(stuck).length, pending: free.length,
     }
   }
 
-  private counts(waveId: string): Partial<Record<TargetState, number>> {
+  private counts(pick: (row: TargetRow) => boolean): Partial<Record<TargetState, number>> {
     const counts: Partial<Record<TargetState, number>> = {}
-    for (const row of this.targets.values()) if (row.waveId === waveId) counts[row.state] = (counts[row.state] ?? 0) + 1
+    for (const row of this.targets.values()) if (pick(row)) counts[row.state] = (counts[row.state] ?? 0) + 1
     return counts
+  }
+
+  private buildViews(): BuildView[] {
+    return [...this.builds].map(([id, build]) => ({ ...build, id, proven: this.proven.has(id), elsewhere: 0, counts: this.counts((row) => row.buildId === id) }))
+  }
+
+  /** Those that may start, up to the budget; then one of each build that may not. Of a build with a limit there is one at most. */
+  private next(builds: readonly BuildView[], rows: readonly TargetRow[]): TargetRow[] {
+    const seen = new Set<string>()
+    const open: TargetRow[] = []
+    const closed: TargetRow[] = []
+    for (const row of rows) {
+      const build = builds.find((one) => one.id === row.buildId)
+      const limit = build ? startLimit(build, this.waves.find((wave) => wave.id === row.waveId)?.canary === true) : Infinity
+      if (limit < Infinity && seen.size === seen.add(row.buildId ?? '').size) continue
+      const onTheWay = [...this.targets.values()].filter((one) => one.buildId === row.buildId && (one.attemptOpen || targetMeaning[one.state].inFlight)).length
+      if (onTheWay < limit) open.push(row)
+      else closed.push(row)
+    }
+    return [...open.slice(0, this.strategy.inFlightMax), ...closed]
   }
 
   commit(view: RolloutView, plan: Plan, now: number): { committed: boolean; toRing: string[] } {
@@ -102,7 +131,7 @@ export class MemoryStore {
     if (view.generation !== this.generation) return { committed: false, toRing: [] }
     this.generation += 1
     const known = new Map([...view.active, ...view.candidates, ...view.revertible].map((target) => [target.id, target]))
-    const order: readonly Decision['do'][] = ['abandon-attempt', 'move-target', 'note-target', 'order-attempt', 'cancel-pending', 'move-wave', 'move-rollout', 'ring-attempt']
+    const order: readonly Decision['do'][] = ['halt-artefact', 'stop-build', 'abandon-attempt', 'move-target', 'note-target', 'order-attempt', 'cancel-pending', 'move-wave', 'move-rollout', 'ring-attempt']
     const toRing: string[] = []
     for (const kind of order) for (const one of plan.decisions) if (one.do === kind) this.apply(one, known, now, toRing)
     this.mostInFlight = Math.max(this.mostInFlight, this.inFlight)
@@ -111,6 +140,8 @@ export class MemoryStore {
 
   private apply(one: Decision, known: ReadonlyMap<string, TargetView>, now: number, toRing: string[]): void {
     if (one.do === 'move-rollout') { this.moveRollout(one.to); return }
+    if (one.do === 'halt-artefact') { this.build(one.buildId).halted = one.reason; return }
+    if (one.do === 'stop-build') { this.build(one.buildId).stopped = one.reason; return }
     if (one.do === 'move-wave') { this.moveWave(one.waveId, one.to); return }
     if (one.do === 'cancel-pending') { for (const row of this.targets.values()) if (row.state === 'pending' && !row.attemptOpen) this.moveTarget(row, 'cancelled', now, one.reason.code); return }
     if (one.do === 'ring-attempt') { const attempt = this.attempts.get(one.attemptId); if (attempt?.state === 'ordered') { attempt.rungAt = now; toRing.push(attempt.id) } return }
@@ -123,6 +154,12 @@ export class MemoryStore {
     if (one.do === 'move-target') this.moveTarget(row, one.to, now, one.reason.code)
     else row.generation += 1
     Object.assign(row, one.set)
+  }
+
+  private build(id: string | null) {
+    const build = this.builds.get(id ?? '')
+    if (!build) throw new Error(`there is no build ${id}`)
+    return build
   }
 
   private order(row: TargetRow, one: Extract<Decision, { do: 'order-attempt' }>, now: number): string | null {
@@ -202,17 +239,28 @@ export class MemoryStore {
     return true
   }
 
-  /** @returns whether the act was allowed. */
-  act(act: RolloutAct): boolean {
+  /** @returns whether the act was allowed. `release`: a person lets every halted artefact go on. */
+  act(act: RolloutAct | 'release'): boolean {
+    if (act === 'release') {
+      for (const build of this.builds.values()) build.halted = null
+      this.generation += 1
+      return true
+    }
     if (whyNot(act, this.state)) return false
     this.moveRollout(act === 'start' ? 'scheduled' : rolloutActs[act].to)
-    if (act === 'resume') this.errorsForgiven = [...this.targets.values()].filter((row) => targetMeaning[row.state].counts === 'bad').length
+    if (act === 'resume') {
+      for (const [id, build] of this.builds) {
+        build.forgiven = [...this.targets.values()].filter((row) => row.buildId === id && targetMeaning[row.state].counts === 'bad').length
+        build.stopped = null
+      }
+    }
     this.generation += 1
     return true
   }
 
   private moveTarget(row: TargetRow, to: TargetState, now: number, reason: string): void {
     this.edge('target', mayMove(targetEdges, row.state, to), row.state, to)
+    if (to === 'succeeded') this.proven.add(row.buildId ?? '')
     row.state = to; row.since = now; row.reason = reason; row.generation += 1
   }
   private moveRollout(to: RolloutState): void { this.edge('rollout', mayMove(rolloutEdges, this.state, to), this.state, to); this.state = to }

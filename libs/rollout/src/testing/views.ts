@@ -2,7 +2,7 @@
 import type { AttemptKind, Outcome, Reading } from '../outcome.js'
 import type { AttemptState, TargetState } from '../states.js'
 import { defaultStrategy, type Strategy } from '../strategy.js'
-import type { AttemptView, RolloutView, TargetView, WaveView } from '../view.js'
+import type { AttemptView, BuildView, RolloutView, TargetView, WaveView } from '../view.js'
 
 /** The moment of every story, milliseconds since the epoch. */
 export const noon = 1_700_000_000_000
@@ -34,16 +34,23 @@ export const aTarget = (hostName: string, state: TargetState, parts: Partial<Tar
 })
 
 export const aWave = (index: number, state: WaveView['state'], counts: WaveView['counts']): WaveView =>
-  ({ id: `w${index}`, index, canary: index === 0, state, hosts: Object.values(counts).reduce((sum, n) => sum + n, 0), counts })
+  ({ id: `w${index}`, index, canary: index === 0, state, hosts: Object.values(counts).reduce((sum, n) => sum + n, 0), counts, heldBack: 0 })
 
-/** A running rollout of one canary wave; counts are those of the targets named, unless a story gives waves. */
-export function aView(parts: Partial<Omit<RolloutView, 'strategy'>> & { readonly strategy?: Partial<Strategy> } = {}): RolloutView {
-  const { strategy, ...rest } = parts
+/** A build that has succeeded elsewhere. */
+export const aBuild = (id: string, counts: BuildView['counts'], parts: Partial<BuildView> = {}): BuildView =>
+  ({ id, kernel: '6.1.0-9', proven: true, elsewhere: 0, counts, forgiven: 0, stopped: null, halted: null, ...parts })
+
+/** A running rollout of one canary wave and one build; counts are those of the targets named, unless a story gives waves or builds. `forgiven`: of that build. */
+export function aView(parts: Partial<Omit<RolloutView, 'strategy'>> & { readonly strategy?: Partial<Strategy>; readonly forgiven?: number } = {}): RolloutView {
+  const { strategy, forgiven = 0, ...rest } = parts
   const shown = [...(parts.active ?? []), ...(parts.candidates ?? []), ...(parts.revertible ?? [])]
   const counts: Partial<Record<TargetState, number>> = {}
   for (const { state } of shown) counts[state] = (counts[state] ?? 0) + 1
+  const waves = parts.waves ?? [aWave(0, 'running', counts)]
+  const all: Partial<Record<TargetState, number>> = {}
+  for (const wave of waves) for (const [state, n] of Object.entries(wave.counts) as [TargetState, number][]) all[state] = (all[state] ?? 0) + n
   return {
-    id: 'r1', kind: 'patch', state: 'running', generation: 1, errorsForgiven: 0, waves: [aWave(0, 'running', counts)], active: [], candidates: [], revertible: [], unreverted: 0,
+    id: 'r1', kind: 'patch', state: 'running', generation: 1, waves, builds: [aBuild('b1', all, { forgiven })], active: [], candidates: [], revertible: [], unreverted: 0,
     pending: parts.candidates?.length ?? 0, ...rest, strategy: { ...defaultStrategy, ...strategy },
   }
 }

@@ -6,7 +6,7 @@ import { rolloutEnded, targetMeaning, type RolloutAct } from '../states.js'
 import type { Strategy } from '../strategy.js'
 import type { PlannedWave } from '../waves.js'
 import { type Host, reboot, type Step, walkOf } from './host-model.js'
-import { MemoryStore } from './memory-store.js'
+import { MemoryStore, type TargetRow } from './memory-store.js'
 import type { Outcome } from '../outcome.js'
 import type { Chance } from './seed.js'
 
@@ -28,7 +28,7 @@ export interface Setting {
   readonly faults: Faults
   readonly chance: Chance
   /** What a person does when nothing moves any more; null: nothing, and the world ends. */
-  readonly onStandstill: (world: World) => RolloutAct | null
+  readonly onStandstill: (world: World) => RolloutAct | 'release' | null
 }
 
 const leaseMs = 15_000
@@ -159,7 +159,8 @@ export class World {
   /** At rest: targets that are not settled, and no person is asked for either. */
   unexplained(): string[] {
     const stuck = [...this.store.targets.values()].filter((row) => !targetMeaning[row.state].settled)
-    return stuck.filter((row) => row.state !== 'pending' || this.store.state !== 'held').map((row) => `${row.id} is ${row.state} in a rollout that is ${this.store.state}`)
+    const halted = (row: TargetRow): boolean => Boolean(this.store.builds.get(row.buildId ?? '')?.halted)
+    return stuck.filter((row) => row.state !== 'pending' || (this.store.state !== 'held' && !halted(row))).map((row) => `${row.id} is ${row.state} in a rollout that is ${this.store.state}`)
   }
 
   get ended(): boolean { return rolloutEnded.has(this.store.state) }

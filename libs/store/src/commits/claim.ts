@@ -18,8 +18,10 @@ interface BriefRow {
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** A hold, a cancel or a revert is obeyed by attempts that were ordered before it and have not begun: nothing new starts. */
-const startsWhileStopped = Prisma.sql`(a.kind = 'apply' AND t.state = 'pending' AND r.state <> 'running')`
+/** A hold, a cancel, a revert, a stopped build or a halted artefact is obeyed by attempts that were ordered before it and have not begun: nothing new starts. */
+const startsWhileStopped = Prisma.sql`(a.kind = 'apply' AND t.state = 'pending' AND (r.state <> 'running'
+  OR EXISTS (SELECT 1 FROM rollout_builds rb WHERE rb.rollout_id = t.rollout_id AND rb.build_id = t.build_id AND rb.stopped IS NOT NULL)
+  OR EXISTS (SELECT 1 FROM halts h JOIN builds b ON b.sha256 = h.sha256 WHERE b.id = t.build_id AND h.released_at IS NULL)))`
 
 /**
  * Claims ordered attempts for one worker, all in one transaction; each is granted or refused by itself.

@@ -32,7 +32,7 @@ async function claimed(attemptId: string, owner: string): Promise<AttemptBrief> 
 
 /** One host in a rollout of its own, with its first attempt ordered. */
 async function oneOrdered(): Promise<{ rolloutId: string; attemptId: string; hostId: string }> {
-  const fleet = await makeFleet(store, 1)
+  const fleet = await makeFleet(store, 1, sql)
   const rolloutId = await makeRollout(store, fleet)
   const [attemptId] = await reconcile(store, rolloutId)
   return { rolloutId, attemptId: attemptId!, hostId: fleet.hosts[0]!.id }
@@ -50,8 +50,8 @@ describe('a claim', () => {
   })
 
   it('shares its transaction with the claims of the same moment, each granted or refused by itself', async () => {
-    const fleet = await makeFleet(store, 20)
-    const rolloutId = await makeRollout(store, fleet, { canary: 0 })
+    const fleet = await makeFleet(store, 20, sql)
+    const rolloutId = await makeRollout(store, fleet, { canary: fleet.hosts.length })
     const ordered = await reconcile(store, rolloutId)
     const taken = await claimed(ordered[0]!, 'early')
     const asks = [...ordered, ordered[1]!, 'nonsense']
@@ -140,8 +140,8 @@ describe('the fence', () => {
   })
 
   it('renews what a worker still holds, in one statement, and names nothing else', async () => {
-    const fleet = await makeFleet(store, 3)
-    const rolloutId = await makeRollout(store, fleet, { canary: 0 })
+    const fleet = await makeFleet(store, 3, sql)
+    const rolloutId = await makeRollout(store, fleet, { canary: fleet.hosts.length })
     const ordered = await reconcile(store, rolloutId)
     expect(ordered).toHaveLength(3)
     for (const id of ordered) await claimed(id, 'holder')
@@ -166,8 +166,8 @@ describe('the fence', () => {
 
 describe('a group commit', () => {
   it('writes 500 reports in one transaction, those that are fenced off apart', async () => {
-    const fleet = await makeFleet(store, 500)
-    const rolloutId = await makeRollout(store, fleet, { canary: 0 })
+    const fleet = await makeFleet(store, 500, sql)
+    const rolloutId = await makeRollout(store, fleet, { canary: fleet.hosts.length })
     const ordered = await reconcile(store, rolloutId)
     expect(ordered).toHaveLength(500)
     const briefs: AttemptBrief[] = []
@@ -183,8 +183,8 @@ describe('a group commit', () => {
   })
 
   it('records what a hostile host says as a failure of that host, and the others are written', async () => {
-    const fleet = await makeFleet(store, 4)
-    const rolloutId = await makeRollout(store, fleet, { canary: 0 })
+    const fleet = await makeFleet(store, 4, sql)
+    const rolloutId = await makeRollout(store, fleet, { canary: fleet.hosts.length })
     const briefs = await Promise.all((await reconcile(store, rolloutId)).map((id) => claimed(id, 'w')))
     const reading = { moduleState: 'ACTIVE\u0000\ud800', bootId, kernelRelease: fleetKernel, taint: 1e300, loaded: ['x'] }
     const [honest, strange, huge, nul] = briefs

@@ -1,7 +1,7 @@
 // What an operator does to a rollout: acts guarded by state, each with its event.
 import { canonicalJson, storable } from '@uptide/evidence'
-import { type RolloutAct, rolloutActs, type RolloutState, type Strategy, targetMeaning, whyNot } from '@uptide/rollout'
-import { type Database, isUniqueViolation, sha256, write } from '../database.js'
+import { type RolloutAct, rolloutActs, type RolloutState, type Strategy, targetMeaning, type TargetState, whyNot } from '@uptide/rollout'
+import { type Database, isUniqueViolation, sha256, type Tx, write } from '../database.js'
 import { newId } from '../ids.js'
 import type { Principal } from '../port.js'
 
@@ -41,6 +41,7 @@ export async function createRollout(db: Database, made: NewRollout, principal: P
           SELECT x.id, ${id}::uuid, x."waveId", x."hostId", x."hostName", x."buildId", x.state, nullif(x.reason, 'null'::jsonb), CASE WHEN x.state = 'skipped' THEN now() END
           FROM jsonb_to_recordset(${JSON.stringify(slice)}::jsonb) AS x(id uuid, "waveId" uuid, "hostId" uuid, "hostName" text, "buildId" uuid, state text, reason jsonb)`
       }
+      await tx.$executeRaw`INSERT INTO rollout_builds (rollout_id, build_id) SELECT DISTINCT rollout_id, build_id FROM targets WHERE rollout_id = ${id}::uuid AND build_id IS NOT NULL`
       emit({ kind: 'rollout.created', rolloutId: id, data: { name: made.name, state: made.start ? 'scheduled' : 'draft', hosts: rows.length - made.skipped.length, skipped: made.skipped.length, waves: made.waves.length, planSha256: sha256Hex(canonicalJson(storable(made.plan))), strategy: made.strategy } })
       return { ok: true as const, id }
     })
@@ -48,6 +49,16 @@ export async function createRollout(db: Database, made: NewRollout, principal: P
     if (isUniqueViolation(error)) return { ok: false, code: 'NAME_TAKEN' }
     throw error
   }
+}
+
+/** All that went bad so far is accepted, build by build, and stopped builds go on. */
+async function acceptErrors(tx: Tx, rolloutId: string): Promise<void> {
+  const bad = Object.entries(targetMeaning).filter(([, meaning]) => meaning.counts === 'bad').map(([state]) => state)
+  await tx.$executeRaw`
+    UPDATE rollout_builds rb SET stopped = NULL, stopped_at = NULL, forgiven = coalesce((
+      SELECT sum(c.n) FROM wave_counts c JOIN waves w ON w.id = c.wave_id
+      WHERE w.rollout_id = rb.rollout_id AND c.build_id = rb.build_id AND c.state = ANY(${bad})), 0)
+    WHERE rb.rollout_id = ${rolloutId}::uuid`
 }
 
 export type ActDone = { readonly ok: true } | { readonly ok: false; readonly says: string }
@@ -60,13 +71,12 @@ export async function actOnRollout(db: Database, rolloutId: string, act: Rollout
     const refusal = whyNot(act, row.state)
     if (refusal) return undo({ ok: false, says: refusal })
     const to = act === 'start' ? 'scheduled' : rolloutActs[act].to
-    const bad = Object.entries(targetMeaning).filter(([, meaning]) => meaning.counts === 'bad').map(([state]) => state)
-    const [sum] = await tx.$queryRaw<{ n: number }[]>`SELECT coalesce(sum(c.n), 0)::int AS n FROM wave_counts c JOIN waves w ON w.id = c.wave_id WHERE w.rollout_id = ${rolloutId}::uuid AND c.state = ANY(${bad})`
+    if (act === 'resume') await acceptErrors(tx, rolloutId)
     const reason = { code: `OPERATOR_${act.toUpperCase()}`, says: says ?? `${principal} asked to ${act}.` }
     if (to !== row.state) {
       await tx.rollout.update({
         where: { id: rolloutId },
-        data: { state: to, reason: storable(reason), generation: { increment: 1 }, ...(act === 'resume' ? { errorsForgiven: sum?.n ?? 0 } : {}), endedAt: to === 'cancelled' ? new Date() : null },
+        data: { state: to, reason: storable(reason), generation: { increment: 1 }, endedAt: to === 'cancelled' ? new Date() : null },
       })
     }
     emit({ kind: `rollout.${to}`, rolloutId, data: { rollout: row.name, from: row.state, to, act, reason } })
@@ -93,10 +103,16 @@ export async function revertHosts(db: Database, rolloutId: string, hosts: readon
       return revertibleStates.includes(row.state) && row.touched ? [] : [{ host, says: `${host} is ${row.state}${row.touched ? '' : ' and holds nothing of this rollout'}.` }]
     })
     if (refused.length > 0) return undo({ ok: false, refused })
+    // A host that was bad already is no new error.
+    const fresh = rows.filter((row) => targetMeaning[row.state as TargetState].counts !== 'bad')
     const reason = { code: 'OPERATOR_REVERT', says: says ?? `${principal} asked to revert this host.` }
     await tx.target.updateMany({ where: { id: { in: rows.map((row) => row.id) } }, data: { state: 'reverting', reason, looks: 0, notBefore: null, settledAt: null, since: new Date(), generation: { increment: 1 } } })
     // A revert that a person asked for is no error of the rollout.
-    await tx.rollout.update({ where: { id: rolloutId }, data: { errorsForgiven: { increment: rows.length }, generation: { increment: 1 } } })
+    await tx.rollout.update({ where: { id: rolloutId }, data: { generation: { increment: 1 } } })
+    await tx.$executeRaw`
+      UPDATE rollout_builds rb SET forgiven = forgiven + x.n FROM (
+        SELECT build_id, count(*)::int AS n FROM targets WHERE id = ANY(${fresh.map((row) => row.id)}::uuid[]) AND build_id IS NOT NULL GROUP BY build_id) x
+      WHERE rb.rollout_id = ${rolloutId}::uuid AND rb.build_id = x.build_id`
     for (const row of rows) emit({ kind: 'target.reverting', rolloutId, hostId: row.hostId, targetId: row.id, data: { host: row.hostName, from: row.state, to: 'reverting', reason } })
     return { ok: true, reverted: rows.length }
   })

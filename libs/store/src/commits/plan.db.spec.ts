@@ -37,7 +37,7 @@ const never = (): never => { throw new Error('unreachable') }
 
 describe('a rollout', () => {
   it('goes from the first wave to success through plans, claims and reports alone', async () => {
-    const fleet = await makeFleet(store, 4)
+    const fleet = await makeFleet(store, 4, sql)
     const id = await makeRollout(store, fleet)
     for (let round = 0; round < 40; round++) {
       for (const attemptId of await reconcile(store, id)) await carryOut(attemptId)
@@ -57,7 +57,7 @@ describe('a rollout', () => {
   })
 
   it('is decided by one of two reconcilers that planned the same view', async () => {
-    const fleet = await makeFleet(store, 3)
+    const fleet = await makeFleet(store, 3, sql)
     const id = await makeRollout(store, fleet)
     const view = (await store.loadRolloutView(id))!
     const made = plan(view, await store.now())
@@ -67,7 +67,7 @@ describe('a rollout', () => {
   })
 
   it('is held by an operator while a plan is made: the plan is dropped whole', async () => {
-    const fleet = await makeFleet(store, 3)
+    const fleet = await makeFleet(store, 3, sql)
     const id = await makeRollout(store, fleet)
     const view = (await store.loadRolloutView(id))!
     const made = plan(view, await store.now())
@@ -78,7 +78,7 @@ describe('a rollout', () => {
   })
 
   it('orders nothing on a host on which another rollout has an open attempt', async () => {
-    const fleet = await makeFleet(store, 1)
+    const fleet = await makeFleet(store, 1, sql)
     const first = await makeRollout(store, fleet)
     const second = await makeRollout(store, fleet)
     const ordered = await reconcile(store, first)
@@ -99,7 +99,7 @@ describe('a rollout', () => {
   })
 
   it('drops the decision on a target that a worker has moved since the view was taken', async () => {
-    const fleet = await makeFleet(store, 2)
+    const fleet = await makeFleet(store, 2, sql)
     const id = await makeRollout(store, fleet)
     const [attemptId] = await reconcile(store, id)
     await carryOut(attemptId!)
@@ -112,7 +112,7 @@ describe('a rollout', () => {
   })
 
   it('abandons the attempt of a worker that is gone, unless it came back first', async () => {
-    const fleet = await makeFleet(store, 1)
+    const fleet = await makeFleet(store, 1, sql)
     const id = await makeRollout(store, fleet)
     const [attemptId] = await reconcile(store, id)
     expect((await store.claimAttempt(attemptId!, 'slow', 40)).ok).toBe(true)
@@ -130,7 +130,7 @@ describe('a rollout', () => {
   })
 
   it('cancels what was not started: an attempt that no worker began is withdrawn, and one event tells the number', async () => {
-    const fleet = await makeFleet(store, 6)
+    const fleet = await makeFleet(store, 6, sql)
     const id = await makeRollout(store, fleet)
     const [attemptId] = await reconcile(store, id)
     expect(await store.actOnRollout(id, 'cancel', 'token:ops', 'Wrong patch.')).toEqual({ ok: true })
@@ -144,7 +144,7 @@ describe('a rollout', () => {
 
   it('that is cancelled while a worker begins either withdraws the attempt or lets it run, never both', async () => {
     for (let round = 0; round < 15; round++) {
-      const fleet = await makeFleet(store, 1)
+      const fleet = await makeFleet(store, 1, sql)
       const id = await makeRollout(store, fleet)
       const [attemptId] = await reconcile(store, id)
       const stop = async (): Promise<void> => { await store.actOnRollout(id, 'cancel', 'token:ops'); await reconcile(store, id) }
@@ -155,7 +155,7 @@ describe('a rollout', () => {
   })
 
   it('takes the patch back on the hosts that are named, and refuses the whole wish when one of them cannot', async () => {
-    const fleet = await makeFleet(store, 2)
+    const fleet = await makeFleet(store, 2, sql)
     const id = await makeRollout(store, fleet, { strategy: quickStrategy })
     for (let round = 0; round < 40 && (await store.findRollout(id))?.state !== 'succeeded'; round++) for (const one of await reconcile(store, id)) await carryOut(one)
     const [first] = fleet.hosts

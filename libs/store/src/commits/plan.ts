@@ -4,6 +4,7 @@ import { type Decision, type Plan, type RolloutView, rolloutEnded, targetMeaning
 import { type Database, type Tx, write, type Writing } from '../database.js'
 import { newId } from '../ids.js'
 import type { Principal } from '../port.js'
+import { haltArtefacts, mayStart, prove, stopBuilds } from './builds.js'
 
 type Of<K extends Decision['do']> = Extract<Decision, { do: K }>
 const pick = <K extends Decision['do']>(plan: Plan, kind: K): Of<K>[] => plan.decisions.filter((one): one is Of<K> => one.do === kind)
@@ -28,7 +29,10 @@ export async function commitPlan(db: Database, view: RolloutView, plan: Plan, pr
     await lockTargets(writing.tx, plan)
     const abandoned = await abandon(writing, view, pick(plan, 'abandon-attempt'), known)
     const moved = await moveTargets(writing, view, plan, known)
-    const ordered = await order(writing, view, pick(plan, 'order-attempt'), known)
+    await stopBuilds(writing, view, pick(plan, 'stop-build'))
+    await haltArtefacts(writing, view, pick(plan, 'halt-artefact'), known)
+    const ordered = await order(writing, view, await mayStart(writing.tx, view, pick(plan, 'order-attempt'), known), known)
+    ordered.dropped += pick(plan, 'order-attempt').length - ordered.asked
     await cancelPending(writing, view, pick(plan, 'cancel-pending'))
     await moveWaves(writing, view, pick(plan, 'move-wave'))
     await moveRollout(writing, view, pick(plan, 'move-rollout'))
@@ -79,6 +83,7 @@ async function moveTargets({ tx, emit }: Writing, view: RolloutView, plan: Plan,
   })
   if (wanted.length === 0) return 0
   const done = new Set((await updateTargets(tx, wanted)).map((row) => row.id))
+  await prove({ tx, emit } as Writing, view, wanted.flatMap((one) => (one.to === 'succeeded' && done.has(one.id) ? known.get(one.id) ?? [] : [])))
   for (const one of wanted) {
     const target = known.get(one.id)
     if (!done.has(one.id) || !one.moves || !target) continue
@@ -101,13 +106,14 @@ const updateTargets = (tx: Tx, rows: readonly object[]): Promise<{ id: string }[
   FROM jsonb_to_recordset(${JSON.stringify(storable(rows))}::jsonb) AS x(id uuid, generation int, "from" text, "to" text, reason jsonb, "set" jsonb, settled boolean)
   WHERE t.id = x.id AND t.generation = x.generation AND t.state = x."from" AND NOT t.attempt_open RETURNING t.id`
 
-async function order({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'order-attempt'>[], known: ReadonlyMap<string, TargetView>): Promise<{ attemptIds: string[]; dropped: number }> {
-  if (decisions.length === 0) return { attemptIds: [], dropped: 0 }
+async function order({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'order-attempt'>[], known: ReadonlyMap<string, TargetView>): Promise<{ attemptIds: string[]; dropped: number; asked: number }> {
+  if (decisions.length === 0) return { attemptIds: [], dropped: 0, asked: 0 }
   const rows = decisions.map((one) => ({ id: newId(), targetId: one.targetId, generation: known.get(one.targetId)?.generation ?? -1, kind: one.kind, set: one.set ?? {}, reason: one.reason }))
-  // The unique index on open attempts has the last word: a host that is busy drops out here.
+  // The unique index on open attempts has the last word: a host that is busy drops out here. The clock is asked behind the
+  // locks: by the transaction's own time an attempt could seem to begin before the one it waited for had ended.
   const made = await tx.$queryRaw<{ id: string; target_id: string; number: number }[]>`
-    INSERT INTO attempts (id, target_id, host_id, kind, number)
-    SELECT x.id, t.id, t.host_id, x.kind, 1 + (SELECT count(*) FROM attempts o WHERE o.target_id = t.id)
+    INSERT INTO attempts (id, target_id, host_id, kind, number, ordered_at)
+    SELECT x.id, t.id, t.host_id, x.kind, 1 + (SELECT count(*) FROM attempts o WHERE o.target_id = t.id), clock_timestamp()
     FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS x(id uuid, "targetId" uuid, generation int, kind text) JOIN targets t ON t.id = x."targetId"
     WHERE t.generation = x.generation AND NOT t.attempt_open
     ON CONFLICT (host_id) WHERE state IN ('ordered', 'running') DO NOTHING RETURNING id, target_id, number`
@@ -123,7 +129,7 @@ async function order({ tx, emit }: Writing, view: RolloutView, decisions: readon
     const target = known.get(row.target_id); const asked = byTarget.get(row.target_id)
     emit({ kind: 'attempt.ordered', rolloutId: view.id, hostId: target?.hostId, targetId: row.target_id, data: { host: target?.hostName, attemptId: row.id, kind: asked?.kind, number: row.number, reason: asked?.reason } })
   }
-  return { attemptIds: made.map((row) => row.id), dropped: rows.length - made.length }
+  return { attemptIds: made.map((row) => row.id), dropped: rows.length - made.length, asked: rows.length }
 }
 
 async function cancelPending({ tx, emit }: Writing, view: RolloutView, decisions: readonly Of<'cancel-pending'>[]): Promise<void> {

@@ -57,15 +57,15 @@ async function work(roll: (sides: number) => number, attemptId: string, owner: s
   await store.commitReports([{ at: 'end', attemptId, fencingToken, outcome: possible[roll(possible.length)]!, step: 'end' }], owner)
 }
 
-const countsOf = () => sql.query<{ wave_id: string; state: string; n: number }>('SELECT wave_id, state, count(*)::int AS n FROM targets WHERE wave_id IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2')
-const keptCounts = () => sql.query('SELECT wave_id, state, n FROM wave_counts WHERE n <> 0 ORDER BY 1, 2')
+const countsOf = () => sql.query<{ wave_id: string; build_id: string; state: string; n: number }>('SELECT wave_id, build_id, state, count(*)::int AS n FROM targets WHERE wave_id IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3')
+const keptCounts = () => sql.query('SELECT wave_id, build_id, state, n FROM wave_counts WHERE n <> 0 ORDER BY 1, 2, 3')
 
 describe('under random traffic of reconcilers, workers and operators', () => {
   const seed = Number(process.env['UPTIDE_SEED'] ?? Date.now() % 2 ** 31)
   it(`the kept counts are the counts, the chain is whole, and no host had two open attempts (seed ${seed})`, async () => {
-    const fleet = await makeFleet(store, 40)
+    const fleet = await makeFleet(store, 40, sql)
     const strategy = { ...quickStrategy, stall: { ...quickStrategy.stall, intervalMs: 1, intervalMaxMs: 2 } }
-    const rollouts = [await makeRollout(store, fleet, { strategy, canary: 0 }), await makeRollout(store, fleet, { strategy, canary: 0, hosts: [...fleet.hosts].reverse() })]
+    const rollouts = [await makeRollout(store, fleet, { strategy, canary: 40 }), await makeRollout(store, fleet, { strategy, canary: 40, hosts: [...fleet.hosts].reverse() })]
     const open: string[] = []
     const until = Date.now() + 6_000
     const errors: unknown[] = []
@@ -106,7 +106,7 @@ describe('under random traffic of reconcilers, workers and operators', () => {
 
   it('a deadlock is tried again, and both writers have their way', async () => {
     const db = openDatabase(database.url, 4)
-    const [a, b] = (await makeFleet(store, 2)).hosts
+    const [a, b] = (await makeFleet(store, 2, sql)).hosts
     let runs = 0
     const lockBoth = (first: string, second: string) => write(db, 'token:spec', async ({ tx }) => {
       runs += 1

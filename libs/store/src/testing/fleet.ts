@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { defaultStrategy, type Outcome, plan, type Strategy } from '@uptide/rollout'
 import { newId } from '../ids.js'
 import type { Store } from '../open.js'
+import type { Sql } from './sql.js'
 
 export interface Fleet {
   readonly credentialId: string
@@ -16,8 +17,8 @@ const principal = 'token:spec'
 
 let fleets = 0
 
-/** Enrols `count` hosts of one kernel, with a patch that has a build for it. */
-export async function makeFleet(store: Store, count: number): Promise<Fleet> {
+/** Enrols `count` hosts of one kernel, with a patch that has a build for it. With `sql` the build has succeeded elsewhere already. */
+export async function makeFleet(store: Store, count: number, sql?: Sql): Promise<Fleet> {
   const run = ++fleets
   const credentialId = newId()
   await store.addCredential({ id: credentialId, name: `key-${run}`, publicKey: 'ssh-ed25519 AAAA spec', sealed: new Uint8Array([1, 2, 3]), keyVersion: 1 }, principal)
@@ -31,6 +32,7 @@ export async function makeFleet(store: Store, count: number): Promise<Fleet> {
     rollbackRisk: { level: 'low', reasons: [] }, signature: { present: false, says: 'not signed' },
   }, principal)
   if (!build.ok) throw new Error('the build was not made')
+  await sql?.query('UPDATE builds SET proven_at = now() WHERE id = $1', [build.id])
   const hosts: { id: string; name: string }[] = []
   for (let i = 0; i < count; i++) {
     const name = `host-${run}-${String(i).padStart(5, '0')}`

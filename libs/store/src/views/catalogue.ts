@@ -1,16 +1,9 @@
 // Questions of the API: hosts, patches, rollouts, targets. Pages follow keys.
 import type { RolloutState, Strategy, TargetState, WaveState } from '@uptide/rollout'
 import type { Database } from '../database.js'
+import { type Page, type Paged, paged } from './page.js'
 import { Prisma } from '../generated/client.js'
 
-export interface Page { readonly after?: string; readonly limit: number }
-export interface Paged<T> { readonly items: T[]; readonly next: string | null }
-
-const paged = <T>(rows: T[], limit: number, key: (row: T) => string): Paged<T> => {
-  const items = rows.slice(0, limit)
-  const last = items.at(-1)
-  return { items, next: rows.length > limit && last !== undefined ? key(last) : null }
-}
 
 const withCredential = { credential: { select: { name: true } } } as const
 export type HostRow = Prisma.HostGetPayload<{ include: typeof withCredential }>
@@ -67,14 +60,31 @@ export async function loadCredential(db: Database, id: string): Promise<{ id: st
 export interface RolloutRow {
   readonly id: string; readonly name: string; readonly kind: string; readonly patch: string; readonly state: RolloutState; readonly reason: unknown; readonly strategy: Strategy
   readonly plan: unknown; readonly createdAt: Date; readonly createdBy: string; readonly startedAt: Date | null; readonly endedAt: Date | null
+  readonly builds: readonly { readonly id: string; readonly kernel: string; readonly proven: boolean; readonly counts: Counts; readonly stopped: unknown; readonly halted: unknown }[]
   readonly waves: readonly { readonly id: string; readonly index: number; readonly canary: boolean; readonly state: WaveState; readonly hosts: number; readonly counts: Readonly<Partial<Record<TargetState, number>>> }[]
 }
 
-const withWaves = { patch: { select: { name: true } }, waves: { orderBy: { index: 'asc' }, include: { counts: true } } } as const satisfies Prisma.RolloutInclude
+type Counts = Readonly<Partial<Record<TargetState, number>>>
+
+const openHalts = { where: { releasedAt: null }, select: { reason: true } } as const
+const withWaves = {
+  patch: { select: { name: true } }, waves: { orderBy: { index: 'asc' }, include: { counts: true } },
+  builds: { include: { build: { select: { kernelRelease: true, provenAt: true, artefact: { select: { halts: openHalts } } } } } },
+} as const satisfies Prisma.RolloutInclude
+
+function countsOf(rows: readonly { readonly state: string; readonly n: number }[]): Counts {
+  const counts: Record<string, number> = {}
+  for (const { state, n } of rows) if (n > 0) counts[state] = (counts[state] ?? 0) + n
+  return counts
+}
 
 const rolloutRow = (row: Prisma.RolloutGetPayload<{ include: typeof withWaves }>): RolloutRow => ({
   ...row, patch: row.patch.name, state: row.state as RolloutState, strategy: row.strategy as unknown as Strategy,
-  waves: row.waves.map((wave) => ({ ...wave, state: wave.state as WaveState, counts: Object.fromEntries(wave.counts.filter((one) => one.n > 0).map((one) => [one.state, one.n])) })),
+  waves: row.waves.map((wave) => ({ ...wave, state: wave.state as WaveState, counts: countsOf(wave.counts) })),
+  builds: row.builds.map(({ buildId, stopped, build }) => ({
+    id: buildId, kernel: build.kernelRelease, proven: build.provenAt !== null, stopped, halted: build.artefact.halts[0]?.reason ?? null,
+    counts: countsOf(row.waves.flatMap((wave) => wave.counts.filter((one) => one.buildId === buildId))),
+  })).sort((a, b) => (a.kernel < b.kernel ? -1 : a.kernel > b.kernel ? 1 : 0)),
 })
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/

@@ -17,7 +17,7 @@ beforeAll(async () => {
   database = await freshDatabase()
   store = await openStore({ url: database.url, poolMax: 4 })
   sql = await openSql(database.url)
-  const fleet = await makeFleet(store, 1)
+  const fleet = await makeFleet(store, 1, sql)
   await sql.query(`
     INSERT INTO hosts (id, name, address, port, "user", gate_mode, host_key, credential_id, kernel_release, arch, state, labels)
     SELECT gen_random_uuid(), 'many-' || lpad(n::text, 6, '0'), '10.0.0.1', 22, 'root', 'installed', 'k', $1, '6.12.57+deb13-amd64', 'x86_64', 'reachable', jsonb_build_object('zone', 'z' || n % 1000)
@@ -33,7 +33,7 @@ beforeAll(async () => {
   await sql.query(`UPDATE targets SET state = 'succeeded', touched = true WHERE rollout_id = $1 AND host_name <= 'many-050000'`, [rolloutId])
   await sql.query(`UPDATE targets SET state = 'transitioning', touched = true, attempt_open = true WHERE rollout_id = $1 AND host_name > 'many-050000' AND host_name <= 'many-050025'`, [rolloutId])
   await sql.query('DELETE FROM wave_counts')
-  await sql.query('INSERT INTO wave_counts SELECT wave_id, state, count(*) FROM targets GROUP BY 1, 2')
+  await sql.query('INSERT INTO wave_counts (wave_id, build_id, state, n) SELECT wave_id, build_id, state, count(*) FROM targets GROUP BY 1, 2, 3')
   await sql.query('SET session_replication_role = origin')
   // As autovacuum does it soon after so many rows.
   await sql.query('VACUUM (ANALYZE) targets')

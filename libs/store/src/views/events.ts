@@ -1,7 +1,7 @@
 // The log, and who may ask.
 import { ChainVerifier, type ChainVerdict } from '@uptide/evidence'
 import { type Database, sha256 } from '../database.js'
-import type { Paged } from './catalogue.js'
+import type { Paged } from './page.js'
 
 export interface StoredEvent {
   readonly seq: string; readonly at: string; readonly principal: string; readonly kind: string

@@ -1,7 +1,10 @@
 // What the planner is shown. Reads what is in flight by partial indexes, and counts that a trigger keeps: never the fleet.
-import type { AttemptKind, AttemptState, Outcome, RolloutView, Strategy, TargetState, TargetView, WaveState, WaveView } from '@uptide/rollout'
+import type { AttemptKind, AttemptState, BuildView, Outcome, RolloutView, Strategy, TargetState, TargetView, WaveState, WaveView } from '@uptide/rollout'
 import type { Database, Tx } from '../database.js'
 import { Prisma } from '../generated/client.js'
+import { loadBuilds } from './builds.js'
+import { nextTargets } from './candidates.js'
+import { active } from './states.js'
 
 interface TargetRow {
   id: string; host_id: string; host_name: string; wave_id: string; build_id: string | null; state: TargetState; generation: number
@@ -17,8 +20,6 @@ const columns = Prisma.sql`t.id, t.host_id, t.host_name, t.wave_id, t.build_id, 
   coalesce(a.state = 'running' AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.host_id = t.host_id AND l.attempt_id = a.id AND l.expires_at > now()), false) AS a_expired
   FROM targets t LEFT JOIN attempts a ON a.id = t.attempt_id`
 
-const active = Prisma.sql`(t.attempt_open OR NOT t.attempt_used OR t.state IN ('checking', 'staging', 'loading', 'transitioning', 'stalled', 'patched', 'baking', 'reverting', 'lost'))`
-
 const ms = (at: Date | null): number | null => (at === null ? null : at.getTime())
 
 const targetView = (row: TargetRow): TargetView => ({
@@ -31,52 +32,47 @@ const targetView = (row: TargetRow): TargetView => ({
   },
 })
 
-async function loadWaves(tx: Tx, rolloutId: string): Promise<WaveView[]> {
-  const rows = await tx.$queryRaw<{ id: string; index: number; canary: boolean; state: WaveState; hosts: number; counts: Partial<Record<TargetState, number>> | null }[]>`
-    SELECT w.id, w.index, w.canary, w.state, w.hosts, jsonb_object_agg(c.state, c.n) FILTER (WHERE c.n > 0) AS counts
-    FROM waves w LEFT JOIN wave_counts c ON c.wave_id = w.id WHERE w.rollout_id = ${rolloutId}::uuid GROUP BY w.id ORDER BY w.index`
+async function loadWaves(tx: Tx, rolloutId: string, builds: readonly BuildView[]): Promise<WaveView[]> {
+  const heldBack = builds.filter((build) => build.stopped || build.halted).map((build) => build.id)
+  const rows = await tx.$queryRaw<{ id: string; index: number; canary: boolean; state: WaveState; hosts: number; counts: Partial<Record<TargetState, number>> | null; heldBack: number }[]>`
+    SELECT w.id, w.index, w.canary, w.state, w.hosts,
+      (SELECT jsonb_object_agg(s.state, s.n) FROM (SELECT state, sum(n) AS n FROM wave_counts c WHERE c.wave_id = w.id GROUP BY state HAVING sum(n) > 0) s) AS counts,
+      ${heldBack.length === 0 ? Prisma.sql`0` : Prisma.sql`(SELECT count(*)::int FROM targets t WHERE t.wave_id = w.id AND t.build_id = ANY(${heldBack}::uuid[]) AND t.state = 'pending' AND NOT t.attempt_open)`} AS "heldBack"
+    FROM waves w WHERE w.rollout_id = ${rolloutId}::uuid ORDER BY w.index`
   return rows.map((row) => ({ ...row, counts: row.counts ?? {} }))
 }
 
-const revertibleOf = (state: string, strategy: Strategy, waves: readonly WaveView[]): 'all' | string[] => {
-  if (state === 'reverting') return 'all'
-  return strategy.onFailure === 'revert-wave' ? waves.filter((wave) => wave.state === 'failed').map((wave) => wave.id) : []
-}
-
-/**
- * Those that may be tried now, by name, then those whose next try has its time. Each part is the beginning of a range of
- * the index on pending targets, so that a wave of any size costs the same.
- */
-const loadCandidates = (tx: Tx, waveId: string, limit: number): Promise<TargetRow[]> => {
-  const part = (when: Prisma.Sql, later: boolean): Prisma.Sql => Prisma.sql`(
-    SELECT id, ${later ? Prisma.sql`true` : Prisma.sql`false`} AS later FROM targets WHERE wave_id = ${waveId}::uuid AND state = 'pending' AND NOT attempt_open AND attempt_used AND ${when}
-    ORDER BY not_before NULLS FIRST, host_name LIMIT ${limit})`
-  return tx.$queryRaw<TargetRow[]>`
-    WITH next AS (${part(Prisma.sql`not_before <= now()`, false)} UNION ALL ${part(Prisma.sql`not_before IS NULL`, false)} UNION ALL ${part(Prisma.sql`not_before > now()`, true)})
-    SELECT ${columns} JOIN next ON next.id = t.id ORDER BY next.later, CASE WHEN next.later THEN t.not_before END, t.host_name LIMIT ${limit}`
+/** The targets that are taken back: all, none (null), or those of failed waves and stopped builds. */
+const revertibleOf = (state: string, strategy: Strategy, waves: readonly WaveView[], builds: readonly BuildView[]): Prisma.Sql | null => {
+  if (state === 'reverting') return Prisma.sql`TRUE`
+  if (strategy.onFailure !== 'revert-wave') return null
+  const failed = waves.filter((wave) => wave.state === 'failed').map((wave) => wave.id)
+  const stopped = builds.filter((build) => build.stopped).map((build) => build.id)
+  return failed.length + stopped.length === 0 ? null : Prisma.sql`(t.wave_id = ANY(${failed}::uuid[]) OR t.build_id = ANY(${stopped}::uuid[]))`
 }
 
 /** One consistent look at a rollout, or null when there is none. */
 export async function loadRolloutView(db: Database, rolloutId: string): Promise<RolloutView | null> {
   return db.prisma.$transaction(async (tx) => {
-    const rollout = await tx.rollout.findUnique({ where: { id: rolloutId }, select: { id: true, kind: true, state: true, generation: true, strategy: true, errorsForgiven: true } })
+    const rollout = await tx.rollout.findUnique({ where: { id: rolloutId }, select: { id: true, kind: true, state: true, generation: true, strategy: true } })
     if (!rollout) return null
     const strategy = rollout.strategy as unknown as Strategy
-    const waves = await loadWaves(tx, rolloutId)
+    const builds = await loadBuilds(tx, rolloutId)
+    const waves = await loadWaves(tx, rolloutId, builds)
     const activeRows = await tx.$queryRaw<TargetRow[]>`SELECT ${columns} WHERE t.rollout_id = ${rolloutId}::uuid AND ${active} ORDER BY t.host_name`
-    const current = waves.find((wave) => wave.state !== 'passed')
-    const candidates = current ? await loadCandidates(tx, current.id, strategy.inFlightMax) : []
-    const from = revertibleOf(rollout.state, strategy, waves)
-    const revertible = from === 'all' || from.length > 0 ? await tx.$queryRaw<TargetRow[]>`
+    const next = await nextTargets(tx, waves, builds, activeRows, strategy.inFlightMax)
+    const candidates = next.length > 0 ? await tx.$queryRaw<TargetRow[]>`SELECT ${columns} WHERE t.id = ANY(${next}::uuid[]) ORDER BY array_position(${next}::uuid[], t.id)` : []
+    const from = revertibleOf(rollout.state, strategy, waves, builds)
+    const revertible = from ? await tx.$queryRaw<TargetRow[]>`
       SELECT ${columns} WHERE t.rollout_id = ${rolloutId}::uuid AND t.touched AND t.state IN ('succeeded', 'failed', 'cancelled') AND t.attempt_used AND NOT t.attempt_open
       AND coalesce(t.reason->>'code', '') NOT IN ('REVERT_FAILED')
-      AND ${from === 'all' ? Prisma.sql`TRUE` : Prisma.sql`t.wave_id = ANY(${from}::uuid[])`} ORDER BY t.host_name LIMIT ${strategy.inFlightMax}` : []
+      AND ${from} ORDER BY t.host_name LIMIT ${strategy.inFlightMax}` : []
     const [stuck] = rollout.state === 'reverting' ? await tx.$queryRaw<{ n: number }[]>`
       SELECT count(*)::int AS n FROM targets WHERE rollout_id = ${rolloutId}::uuid AND touched AND state = 'failed' AND reason->>'code' = 'REVERT_FAILED'` : []
     const pendingAll = waves.reduce((sum, wave) => sum + (wave.counts.pending ?? 0), 0)
     return {
       id: rollout.id, kind: rollout.kind as 'patch' | 'revert', state: rollout.state as RolloutView['state'], generation: rollout.generation, strategy,
-      errorsForgiven: rollout.errorsForgiven, waves, active: activeRows.map(targetView), candidates: candidates.map(targetView), revertible: revertible.map(targetView), unreverted: stuck?.n ?? 0,
+      waves, builds, active: activeRows.map(targetView), candidates: candidates.map(targetView), revertible: revertible.map(targetView), unreverted: stuck?.n ?? 0,
       pending: pendingAll - activeRows.filter((row) => row.state === 'pending').length,
     }
   }, { isolationLevel: 'RepeatableRead' })

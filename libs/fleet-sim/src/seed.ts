@@ -5,6 +5,8 @@ export interface Chance {
   next(): number
   /** A whole number from 0 to `below` - 1. */
   below(below: number): number
+  /** A whole number from `least` to `most`. */
+  whole(least: number, most: number): number
   /** True with this probability. */
   happens(probability: number): boolean
   pick<T>(from: readonly T[]): T
@@ -28,6 +30,7 @@ export function seeded(seed: number): Chance {
   const below = (limit: number) => Math.floor(next() * limit)
   const hex = (bytes: number) => Array.from({ length: bytes }, () => below(256).toString(16).padStart(2, '0')).join('')
   return {
+    whole: (least, most) => least + below(most - least + 1),
     next, below, hex,
     happens: (probability) => next() < probability,
     pick: <T>(from: readonly T[]): T => {

@@ -1,15 +1,10 @@
 // The store's promises in memory, for specs of the planner: guarded commits, one open attempt per host, leases with
 // tokens that only grow. Every move is checked against the edge tables, every commit against the budget.
-import type { Decision, Plan } from '../decisions.js'
-import type { AttemptKind, Outcome } from '../outcome.js'
 import {
-  type AttemptState, attemptEdges, mayMove, type RolloutAct, rolloutActs, rolloutEdges, type RolloutState, targetEdges, targetMeaning, type TargetState, waveEdges, type WaveState, whyNot,
-} from '../states.js'
-import type { Strategy } from '../strategy.js'
-import { startLimit } from '../builds.js'
-import type { Reason } from '../decisions.js'
-import type { BuildView, RolloutView, TargetView } from '../view.js'
-import type { PlannedWave } from '../waves.js'
+  attemptEdges, type AttemptKind, type AttemptState, type BuildView, type Decision, mayMove, type Outcome, type Plan,
+  type PlannedWave, type Reason, type RolloutAct, rolloutActs, rolloutEdges, type RolloutState, type RolloutView, startLimit,
+  type Strategy, targetEdges, targetMeaning, type TargetState, type TargetView, waveEdges, type WaveState, whyNot,
+} from '@uptide/rollout'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 

@@ -1,8 +1,7 @@
 // A host as the planner meets it: a kernel that loads, stalls, is turned round and reboots, and a worker's walk through
 // one attempt as a generator. Chance decides what goes wrong; the kernel's own logic does not.
-import type { AttemptKind, Outcome, Reading } from '../outcome.js'
-import type { TargetState } from '../states.js'
-import type { Chance } from './seed.js'
+import type { AttemptKind, Outcome, Reading, TargetState } from '@uptide/rollout'
+import type { Chance } from '../seed.js'
 
 export type Temper = 'sound' | 'refuses' | 'stalls' | 'stalls-for-ever' | 'nudgeable' | 'reboots-on-load' | 'silent-after-load' | 'unhealthy' | 'unfit' | 'locked'
 
@@ -50,7 +49,7 @@ function begin(walk: Walk, direction: 'patching' | 'unpatching'): void {
   host.freeAt = now() + (direction === 'patching' ? (lasts[host.temper] ?? chance.whole(200, 3_000)) : chance.whole(200, 3_000))
 }
 
-const lostContact = (walk: Walk): boolean => (walk.boot !== undefined && walk.boot !== walk.host.boot) || walk.host.silentUntil > walk.now() || walk.chance.hit(walk.lossRate)
+const lostContact = (walk: Walk): boolean => (walk.boot !== undefined && walk.boot !== walk.host.boot) || walk.host.silentUntil > walk.now() || walk.chance.happens(walk.lossRate)
 const rebooted = ({ host, job }: Walk): Outcome | null =>
   (job.bootIdBefore !== null && job.bootIdBefore !== bootIdOf(host) ? { kind: 'rebooted', bootIdBefore: job.bootIdBefore, bootIdAfter: bootIdOf(host), touched: job.touched ? 'yes' : 'no' } : null)
 
@@ -58,7 +57,7 @@ function* arrive(walk: Walk): Generator<Step, Outcome | null> {
   yield { takesMs: walk.chance.whole(50, 1_500) }
   if (lostContact(walk)) return failed(walk.chance.pick(['UNREACHABLE', 'CONNECT_TIMEOUT']), 'no')
   walk.boot = walk.host.boot
-  if (walk.host.temper === 'locked' && walk.chance.hit(0.3)) return failed('LOCKED', 'no')
+  if (walk.host.temper === 'locked' && walk.chance.happens(0.3)) return failed('LOCKED', 'no')
   settle(walk)
   return null
 }

@@ -1,9 +1,9 @@
 // The planner in a whole world, by seed. A failure names its seed; `SEED=n` runs that one alone.
 import { afterAll, describe, expect, it } from 'vitest'
-import { plan, defaultStrategy, makeWaves, type Strategy, targetMeaning, type WaveHost } from './index.js'
-import { type Host, newHost, type Temper } from './testing/host-model.js'
-import { Chance } from './testing/seed.js'
-import { type Faults, noFaults, World } from './testing/world.js'
+import { defaultStrategy, makeWaves, plan, type Strategy, targetMeaning, type WaveHost } from '@uptide/rollout'
+import { type Host, newHost, type Temper } from './host-model.js'
+import { type Chance, seeded } from '../seed.js'
+import { type Faults, noFaults, World } from './world.js'
 
 const seedsWanted = 600
 const hostCount = 60
@@ -34,7 +34,7 @@ function fleetOf(chance: Chance, temperOf: (kernel: string) => Temper): Fleet {
 
 const strategyOf = (chance: Chance): Strategy => ({
   waves: chance.pick<Strategy['waves']>([[], [{ kind: 'percent', percent: 10 }, { kind: 'percent', percent: 40 }], [{ kind: 'count', hosts: 7 }]]),
-  canaryPerBuild: chance.whole(1, 2), inFlightMax: chance.pick([1, 3, 8, 20, 100]), errorsMax: chance.pick([0, 1, 5, 100]), countInFlight: chance.hit(0.2),
+  canaryPerBuild: chance.whole(1, 2), inFlightMax: chance.pick([1, 3, 8, 20, 100]), errorsMax: chance.pick([0, 1, 5, 100]), countInFlight: chance.happens(0.2),
   bakeMs: chance.pick([0, 5_000, 600_000]),
   stall: { ...defaultStrategy.stall, acts: chance.pick<Strategy['stall']['acts']>([[], ['wait', 'nudge', 'reverse'], ['nudge'], ['reverse']]), giveUpMs: chance.pick([120_000, 1_800_000]), onGiveUp: chance.pick(['reverse', 'hold'] as const) },
   retry: { attemptsMax: chance.whole(1, 4), firstMs: 2_000, maxMs: 60_000 },
@@ -48,10 +48,10 @@ const stormy = (chance: Chance): Faults => ({
 
 /** A person who resumes a few times, then cancels or reverts; and now and then acts out of turn. */
 function stormyWorld(seed: number): World {
-  const chance = new Chance(seed)
+  const chance = seeded(seed)
   const strategy = strategyOf(chance)
   const rate = chance.pick([0, 0.1, 0.4])
-  const { wanted, hosts } = fleetOf(chance, () => (chance.hit(rate) ? chance.pick(tempers) : 'sound'))
+  const { wanted, hosts } = fleetOf(chance, () => (chance.happens(rate) ? chance.pick(tempers) : 'sound'))
   let resumes = chance.whole(0, 30)
   let releases = chance.whole(0, 10)
   let reverted = false
@@ -60,7 +60,7 @@ function stormyWorld(seed: number): World {
     onStandstill: ({ store }) => {
       if ([...store.builds.values()].some((build) => build.halted) && (store.state === 'running' || store.state === 'held')) return releases-- > 0 ? 'release' : 'cancel'
       if (store.state === 'held') return resumes-- > 0 ? 'resume' : chance.pick(['cancel', 'revert'] as const)
-      if (reverted || store.state === 'reverted' || !chance.hit(0.3)) return null
+      if (reverted || store.state === 'reverted' || !chance.happens(0.3)) return null
       reverted = true
       return 'revert'
     },
@@ -123,7 +123,7 @@ describe('a stormy world', () => {
 describe('a bad build', () => {
   it('harms no host of its kernel beyond the canary, whatever the limit of errors', { timeout: 120_000 }, () => {
     eachSeed(300, (seed) => {
-      const chance = new Chance(seed)
+      const chance = seeded(seed)
       const strategy = { ...strategyOf(chance), onFailure: 'hold' as const }
       const bad = chance.pick(kernels)
       const harm = chance.pick<Temper>(['reboots-on-load', 'unhealthy', 'stalls-for-ever', 'refuses', 'silent-after-load'])
@@ -142,7 +142,7 @@ describe('a bad build', () => {
 describe('a calm world', () => {
   it('patches every host once, in as many attempts as there are steps to take', () => {
     eachSeed(40, (seed) => {
-      const chance = new Chance(seed)
+      const chance = seeded(seed)
       const strategy = { ...strategyOf(chance), errorsMax: 0 }
       const { wanted, hosts } = fleetOf(chance, () => 'sound')
       const world = new World({ waves: makeWaves(wanted, strategy), strategy, hosts, faults: noFaults, chance, onStandstill: () => null })
@@ -155,7 +155,7 @@ describe('a calm world', () => {
 
   it('never lets hosts on their way and bad hosts together exceed the limit when it counts hosts in flight', () => {
     eachSeed(100, (seed) => {
-      const chance = new Chance(seed)
+      const chance = seeded(seed)
       const strategy: Strategy = { ...strategyOf(chance), countInFlight: true, errorsMax: chance.whole(1, 6), waves: [], onFailure: 'hold' }
       const { wanted, hosts } = fleetOf(chance, () => 'sound')
       const waves = makeWaves(wanted, strategy)

@@ -1,14 +1,9 @@
 // A deterministic world around the planner: virtual time, workers that die or sleep, messages that are lost, doubled or
 // late, reconcilers that overlap, an operator. Any breach of a law throws and names the moment.
-import { lintPlan } from '../lint-plan.js'
-import { plan } from '../plan.js'
-import { rolloutEnded, targetMeaning, type RolloutAct } from '../states.js'
-import type { Strategy } from '../strategy.js'
-import type { PlannedWave } from '../waves.js'
+import { lintPlan, type Outcome, plan, type PlannedWave, type RolloutAct, rolloutEnded, type Strategy, targetMeaning } from '@uptide/rollout'
 import { type Host, reboot, type Step, walkOf } from './host-model.js'
 import { MemoryStore, type TargetRow } from './memory-store.js'
-import type { Outcome } from '../outcome.js'
-import type { Chance } from './seed.js'
+import type { Chance } from '../seed.js'
 
 export interface Faults {
   /** Per step of an attempt. */
@@ -91,7 +86,7 @@ export class World {
       this.in(1, () => { this.reconcile() })
     }
     const { chance, faults: { reconcilersOverlap } } = this.setting
-    if (!chance.hit(reconcilersOverlap)) { commit(); return }
+    if (!chance.happens(reconcilersOverlap)) { commit(); return }
     // Another reconciler sees the same and is first, or things move on in between.
     this.in(chance.whole(0, 300), commit)
     this.in(chance.whole(0, 300), () => { this.reconcile() })
@@ -106,7 +101,7 @@ export class World {
 
   private ring(attemptId: string): void {
     const { chance, faults } = this.setting
-    const times = chance.hit(faults.ringLost) ? 0 : chance.hit(faults.ringDoubled) ? 3 : 1
+    const times = chance.happens(faults.ringLost) ? 0 : chance.happens(faults.ringDoubled) ? 3 : 1
     for (let i = 0; i < times; i++) this.in(chance.whole(1, 2_000), () => { this.work(attemptId) })
   }
 
@@ -131,9 +126,9 @@ export class World {
     const { phase, takesMs, ...extra } = value as Step
     const lease = this.store.leases.get(host.name)
     if (phase && !this.store.phase(attemptId, token, phase, extra, this.now)) return
-    if (chance.hit(faults.reboots)) reboot(host)
-    const dies = chance.hit(faults.workerDies)
-    const sleeps = !dies && chance.hit(faults.workerSleeps)
+    if (chance.happens(faults.reboots)) reboot(host)
+    const dies = chance.happens(faults.workerDies)
+    const sleeps = !dies && chance.happens(faults.workerSleeps)
     if ((dies || sleeps) && lease?.token === token) {
       lease.until = this.now + leaseMs
       this.in(leaseMs + 1, () => { this.reconcile() })
@@ -153,7 +148,7 @@ export class World {
   private report(attemptId: string, token: number, outcome: Outcome): void {
     const { chance, faults } = this.setting
     if (this.store.end(attemptId, token, outcome, this.now) && this.store.end(attemptId, token, outcome, this.now)) throw new Error('an attempt ended twice')
-    if (!chance.hit(faults.reportRingLost)) this.in(chance.whole(1, 50), () => { this.reconcile() })
+    if (!chance.happens(faults.reportRingLost)) this.in(chance.whole(1, 50), () => { this.reconcile() })
   }
 
   /** At rest: targets that are not settled, and no person is asked for either. */

@@ -20,6 +20,7 @@ const commands = {
   demo: { needs: ['modules', 'build'], run: dist('tools/dist/demo/main.js') },
   lab: { needs: ['modules', 'build'], run: dist('deploy/lab/dist/main.js') },
   uptide: { needs: ['modules', 'build'], run: dist('apps/cli/dist/main.js') },
+  sim: { needs: ['modules', 'build'], run: ['node', 'apps/cli/dist/main.js', 'sim', 'run'] },
   bench: { needs: ['modules', 'build'], debian: ['sshd'], run: dist('tools/dist/bench/main.js') },
   prisma: { needs: ['modules'], run: [bin('prisma')] },
   lint: { needs: ['modules'], run: [bin('oxlint'), '--deny-warnings'] },

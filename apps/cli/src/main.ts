@@ -5,8 +5,10 @@ import { eventCommands } from './commands/events.js'
 import { hostCommands } from './commands/host.js'
 import { loginCommand } from './commands/login.js'
 import { haltCommands } from './commands/halt.js'
+import { pacingCommands } from './commands/pacing.js'
 import { patchCommands } from './commands/patch.js'
 import { rolloutCommands } from './commands/rollout.js'
+import { simCommands } from './commands/sim.js'
 import { tokenCommands } from './commands/token.js'
 import { jsonOption } from './command.js'
 import { exitCodes } from './exit.js'
@@ -29,7 +31,7 @@ Start here:
 
 Exit codes:
 ${Object.values(exitCodes).map((one) => `  ${String(one.code).padStart(2)}  ${one.says}`).join('\n')}`)
-  for (const add of [loginCommand, hostCommands, patchCommands, haltCommands, rolloutCommands, eventCommands, tokenCommands]) add(uptide)
+  for (const add of [loginCommand, hostCommands, patchCommands, haltCommands, pacingCommands, rolloutCommands, eventCommands, tokenCommands, simCommands]) add(uptide)
   const inherit = (command: Command): void => { for (const child of command.commands) { child.exitOverride(); inherit(child) } }
   inherit(uptide)
   return uptide

@@ -29,7 +29,7 @@ export function lintPlan(view: RolloutView, plan: Plan, now: number): string[] {
   const faults: string[] = []
   const all = [...view.active, ...view.candidates, ...view.revertible]
   const sight: Sight = { view, now, plan, targets: new Map(all.map((target) => [target.id, target])), say: (fault) => { faults.push(fault) } }
-  for (const check of [checkMoves, checkAttempts, checkStarts, checkBuilds, checkBudget, checkWaves, checkRollout, checkSpeech, checkWake]) check(sight)
+  for (const check of [checkMoves, checkAttempts, checkStarts, checkBuilds, checkGroups, checkBudget, checkWaves, checkRollout, checkSpeech, checkWake]) check(sight)
   return faults
 }
 
@@ -109,6 +109,22 @@ function checkBuilds({ view, plan, targets, say }: Sight): void {
   }
   view.builds.forEach(check)
   for (const one of pick(plan, 'stop-build')) if (!view.builds.some((build) => build.id === one.buildId && !build.stopped)) say(`build ${one.buildId} is stopped twice, or is none of the view`)
+}
+
+/** Quorums and failure domains, counted anew. */
+function checkGroups({ view, plan, targets, say }: Sight): void {
+  const starts = pick(plan, 'order-attempt').flatMap((one) => targets.get(one.targetId) ?? []).filter((target) => target.state === 'pending')
+  const before = view.active.filter((target) => targetMeaning[target.state].inFlight || open(target))
+  for (const target of starts) {
+    if (target.quorumBusy || target.outrankedBy !== null) say(`target ${target.id} starts and should wait for another rollout`)
+    const beside = [...before, ...starts].filter((one) => one.id !== target.id)
+    if (target.quorum !== null && beside.some((one) => one.quorum === target.quorum)) say(`two hosts of the quorum ${target.quorum} are in flight`)
+    for (const { label, max } of view.strategy.groups ?? []) {
+      const group = target.groups.find((one) => one.startsWith(`${label}=`))
+      if (group !== undefined && beside.filter((one) => one.groups.includes(group)).length >= max) say(`more than ${max} hosts of ${group} are in flight`)
+    }
+  }
+  if (starts.length > 0 && view.room !== null && before.length + starts.length > view.room) say(`${before.length + starts.length} hosts in flight, the installation leaves ${view.room}`)
 }
 
 function checkBudget({ view, plan, targets, say }: Sight): void {

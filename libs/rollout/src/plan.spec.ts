@@ -1,7 +1,7 @@
 // Stories of one plan at a time: what is seen, what is decided, and what is said.
 import { describe, expect, it } from 'vitest'
 import { type Decision, lintPlan, type Plan, plan, type PlanRules, defaultRules, ringAgainMs, type RolloutView, type TargetView } from './index.js'
-import { anAttempt, anOutcome, aTarget, aView, aWave, ended, noon } from './testing/views.js'
+import { aBuild, anAttempt, anOutcome, aTarget, aView, aWave, ended, noon } from './testing/views.js'
 
 /** Every story's plan is linted. */
 function planned(view: RolloutView, now = noon, rules?: PlanRules): Plan {
@@ -76,6 +76,106 @@ describe('starting', () => {
     const view = aView({ candidates: pendings(3), waves: [aWave(0, 'passed', { succeeded: 1 }), aWave(1, 'running', { failed: 2, pending: 3 })], strategy: { countInFlight: true, errorsMax: 2 } })
     expect(lines(planned(view))).toEqual(['rollout → held (ERRORS)'])
     expect(lines(planned({ ...view, strategy: { ...view.strategy, countInFlight: false } }))).toEqual([])
+  })
+})
+
+describe('what shares something', () => {
+  const rack = (name: string, parts: Partial<TargetView> = {}): TargetView => aTarget(name, 'pending', { groups: ['rack=r1'], ...parts })
+
+  it('starts no more hosts of a group than the strategy allows, and goes on with others', () => {
+    const made = planned(aView({ candidates: [rack('a'), rack('b'), aTarget('c', 'pending')], strategy: { groups: [{ label: 'rack', max: 1 }] } }))
+    expect([lines(made), waits(made)]).toEqual([['t-a: apply (START)', 't-c: apply (START)'], ['t-b: group']])
+    const busy = planned(aView({ active: [aTarget('z', 'baking', { touched: true, bakeUntil: noon + 9, groups: ['rack=r1'] })], candidates: [rack('a')], strategy: { groups: [{ label: 'rack', max: 1 }] } }))
+    expect([lines(busy), waits(busy)]).toEqual([[], ['t-z: baking', 't-a: group']])
+  })
+
+  it('never has two hosts of a quorum in flight, here or in another rollout', () => {
+    const member = (name: string, parts: Partial<TargetView> = {}): TargetView => aTarget(name, 'pending', { quorum: 'etcd', ...parts })
+    const made = planned(aView({ candidates: [member('a'), member('b')] }))
+    expect([lines(made), waits(made)]).toEqual([['t-a: apply (START)'], ['t-b: quorum']])
+    const elsewhere = planned(aView({ candidates: [member('a', { quorumBusy: true })] }))
+    expect([lines(elsewhere), waits(elsewhere), elsewhere.wakeAt]).toEqual([[], ['t-a: quorum'], noon + 5_000])
+    expect(waits(planned(aView({ candidates: pendings(1, { outrankedBy: 'urgent' }) })))).toEqual(['t-p0: priority'])
+  })
+
+  it('keeps to the places that the installation leaves', () => {
+    const made = planned(aView({ candidates: pendings(3), room: 2 }))
+    expect([lines(made).length, waits(made), made.wakeAt]).toEqual([2, ['t-p2: fleet-budget'], noon + 5_000])
+  })
+})
+
+describe('a build', () => {
+  const waves = [aWave(0, 'passed', { skipped: 1 }), aWave(1, 'running', { pending: 3 })]
+
+  it('that nobody has run starts on one host, and on none while another rollout tries it', () => {
+    const made = planned(aView({ candidates: pendings(2), builds: [aBuild('b1', { pending: 2 }, { proven: false })] }))
+    expect([lines(made), waits(made)]).toEqual([['t-p0: apply (START)'], ['t-p1: first-use']])
+    const second = planned(aView({ candidates: pendings(1), builds: [aBuild('b1', { pending: 1 }, { proven: false, elsewhere: 1 })] }))
+    expect([waits(second), second.wakeAt]).toEqual([['t-p0: first-use'], noon + 5_000])
+  })
+
+  it('whose canary told nothing goes one host at a time until one has succeeded', () => {
+    const candidates = pendings(3, { waveId: 'w1' })
+    expect(lines(planned(aView({ candidates, waves })))).toEqual(['t-p0: apply (START)'])
+    expect(lines(planned(aView({ candidates, waves: [waves[0]!, aWave(1, 'running', { pending: 3, succeeded: 1 })] })))).toHaveLength(3)
+  })
+
+  const two = { builds: [aBuild('b1', { failed: 1, pending: 4 }), aBuild('b2', { succeeded: 1, pending: 4 }, { kernel: '6.12.0-1' })], waves: [aWave(0, 'running', { failed: 1, succeeded: 1 }), aWave(1, 'pending', { pending: 8 })] }
+
+  it('that went bad in the canary stops, and the other goes on', () => {
+    expect(lines(planned(aView({ ...two, pending: 8 })))).toEqual(['b1 stopped (ERRORS)', 'w0 → passed'])
+    const stopped = { code: 'ERRORS', says: 'It went bad.' }
+    const builds = [{ ...two.builds[0]!, stopped }, two.builds[1]!]
+    const later = [aWave(0, 'passed', { failed: 1, succeeded: 1 }), { ...aWave(1, 'running', { pending: 8 }), heldBack: 4 }]
+    const made = planned(aView({ builds, waves: later, candidates: [...pendings(2, { waveId: 'w1', buildId: 'b2' }), aTarget('x', 'pending', { waveId: 'w1' })], pending: 8 }))
+    expect([lines(made), waits(made)]).toEqual([['t-p0: apply (START)', 't-p1: apply (START)'], ['t-x: build-stopped']])
+  })
+
+  it('that stopped lets the next wave begin, and holds the rollout in the end', () => {
+    const stopped = { code: 'ERRORS', says: 'It went bad.' }
+    const builds = [{ ...two.builds[0]!, stopped }, aBuild('b2', { succeeded: 5, pending: 3 }, { kernel: '6.12.0-1' })]
+    const middle = [aWave(0, 'passed', { failed: 1 }), { ...aWave(1, 'baking', { succeeded: 4, pending: 2 }), heldBack: 2 }, { ...aWave(2, 'pending', { pending: 5 }), heldBack: 2 }]
+    expect(lines(planned(aView({ builds, waves: middle, pending: 7 })))).toEqual(['w2 → running'])
+    const done = [{ ...two.builds[0]!, stopped }, aBuild('b2', { succeeded: 5 }, { kernel: '6.12.0-1' })]
+    const last = planned(aView({ builds: done, waves: [aWave(0, 'passed', { failed: 1 }), { ...aWave(1, 'running', { succeeded: 5, pending: 4 }), heldBack: 4 }], pending: 4 }))
+    expect(lines(last)).toEqual(['rollout → held (ERRORS)'])
+  })
+
+  it('and a second one that went bad make the patch the suspect', () => {
+    const builds = [aBuild('b1', { failed: 1, pending: 1 }), aBuild('b2', { failed: 1, pending: 1 }), aBuild('b3', { pending: 9 })]
+    expect(lines(planned(aView({ builds, waves: [aWave(0, 'running', { failed: 2, pending: 11 })], pending: 11 })))).toEqual(['b1 stopped (ERRORS)', 'b2 stopped (ERRORS)', 'rollout → held (ERRORS)'])
+  })
+
+  it('that stopped is taken back when the strategy says so, while the rollout runs on', () => {
+    const builds = [aBuild('b1', { failed: 1, baking: 1 }, { stopped: { code: 'ERRORS', says: 'It went bad.' } }), aBuild('b2', { baking: 1 })]
+    const made = planned(aView({ builds, strategy: { onFailure: 'revert-wave' }, waves: [aWave(0, 'running', { failed: 1, baking: 2 })], revertible: [aTarget('f', 'failed', { touched: true })],
+      active: [aTarget('a', 'baking', { touched: true, bakeUntil: noon + 9 }), aTarget('b', 'baking', { buildId: 'b2', touched: true, bakeUntil: noon + 9 })] }))
+    expect([lines(made), waits(made)]).toEqual([['t-a: baking → reverting (REVERT)', 'w0 → baking', 't-f: failed → reverting (REVERT)'], ['t-b: baking']])
+  })
+
+  it('whose artefact is halted takes back a start that no worker has begun', () => {
+    const halted = { code: 'REBOOTED', says: 'h rebooted.' }
+    const made = planned(aView({ active: [aTarget('a', 'pending', { tries: 1, attempt: anAttempt('apply', 'ordered') })], builds: [aBuild('b1', { pending: 1 }, { halted })] }))
+    expect(lines(made)).toEqual(['a-apply abandoned (NOT_STARTED)'])
+  })
+})
+
+describe('limits of their own', () => {
+  const waves = (counts: Record<string, number>) => [aWave(0, 'passed', { succeeded: 1 }), aWave(1, 'running', counts)]
+  const held = (counts: Record<string, number>, limits: RolloutView['strategy']['limits'], forgiven = 0): string[] => lines(planned(aView({ waves: waves(counts), forgiven, strategy: { errorsMax: 100, limits: limits ?? {} } }))).slice(0, 1)
+
+  it('count failed, stalled and lost hosts apart, and percentages only of enough attempted hosts', () => {
+    expect(held({ failed: 2, pending: 5 }, { failed: { max: 1 } })).toEqual(['rollout → held (ERRORS)'])
+    expect(held({ failed: 2, pending: 5 }, { failed: { max: 2 }, lost: { max: 0 } })).toEqual([])
+    expect(held({ stalled: 3, pending: 5 }, { stalled: { max: 2 } })).toEqual(['rollout → held (ERRORS)'])
+    expect(held({ failed: 2, succeeded: 10, pending: 9 }, { failed: { percent: 5 } })).toEqual([])
+    expect(held({ failed: 2, succeeded: 27, pending: 9 }, { failed: { percent: 5 } })).toEqual(['rollout → held (ERRORS)'])
+    expect(held({ failed: 2, pending: 5 }, { failed: { max: 1 } }, 1)).toEqual([])
+  })
+
+  it('say what was counted against what', () => {
+    const [one] = planned(aView({ waves: waves({ failed: 2, succeeded: 27, pending: 9 }), strategy: { errorsMax: 100, limits: { failed: { percent: 5 } } } })).decisions
+    expect(one).toMatchObject({ reason: { says: '2 of 30 attempted hosts are failed; at most 1 may be (5 %). Nothing new starts until a person resumes.' } })
   })
 })
 

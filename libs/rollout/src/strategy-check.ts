@@ -1,4 +1,5 @@
 // An impossible strategy is refused when it is written down, not discovered at night.
+import { readSelector } from './selector/read.js'
 import type { LimitKind, Strategy } from './strategy.js'
 
 export interface StrategyFault { readonly path: string; readonly says: string }
@@ -15,6 +16,10 @@ const rules: readonly Rule[] = [
   rule('inFlightMax', 'At least one host must be allowed in flight, or nothing ever starts.', (s) => !whole(s.inFlightMax, 1)),
   rule('errorsMax', 'The number of errors allowed is a whole number, 0 or more.', (s) => !whole(s.errorsMax, 0)),
   rule('stoppedBuildsMax', 'The number of stopped builds allowed is a whole number, 0 or more.', (s) => s.stoppedBuildsMax !== undefined && !whole(s.stoppedBuildsMax, 0)),
+  rule('priority', 'The priority is a whole number from 0 to 100.', (s) => s.priority !== undefined && !(whole(s.priority, 0) && s.priority <= 100)),
+  rule('weight', 'The weight is a whole number from 1 to 100.', (s) => s.weight !== undefined && !(whole(s.weight, 1) && s.weight <= 100)),
+  rule('groups', 'At most 10 labels can be paced by.', (s) => (s.groups?.length ?? 0) > 10),
+  rule('canaryLabels', 'At most 5 labels can be covered by the canary: every combination of their values gets hosts of its own.', (s) => (s.canaryLabels?.length ?? 0) > 5),
   rule('bakeMs', 'The bake time cannot be negative.', (s) => !whole(s.bakeMs, 0)),
   rule('stall.afterMs', 'A transition takes longer than nothing: a stall begins after more than 0 ms.', (s) => !whole(s.stall.afterMs, 1)),
   rule('stall.intervalMs', 'The interval between two stall acts must be more than 0 ms.', (s) => !whole(s.stall.intervalMs, 1)),
@@ -48,8 +53,16 @@ function checkLimits({ limits }: Strategy): StrategyFault[] {
 export function checkStrategy(strategy: Strategy): StrategyFault[] {
   const faults = [...rules.flatMap((check) => check(strategy) ?? []), ...checkLimits(strategy)]
   strategy.waves.forEach((size, index) => {
+    if (size.kind === 'selector') {
+      const read = readSelector(size.selector)
+      if (!read.ok) faults.push({ path: `waves.${index}.selector`, says: read.fault.says })
+    }
     if (size.kind === 'count' && !whole(size.hosts, 1)) faults.push({ path: `waves.${index}.hosts`, says: 'A wave holds at least one host.' })
     if (size.kind === 'percent' && !(size.percent > 0 && size.percent <= 100)) faults.push({ path: `waves.${index}.percent`, says: 'A wave holds more than 0 and at most 100 percent of the hosts.' })
+  })
+  strategy.groups?.forEach((group, index) => {
+    if (!whole(group.max, 1)) faults.push({ path: `groups.${index}.max`, says: `At least one host of each ${group.label} must be allowed in flight, or nothing ever starts.` })
+    if (strategy.groups?.findIndex((one) => one.label === group.label) !== index) faults.push({ path: `groups.${index}.label`, says: `The label ${group.label} has a limit already.` })
   })
   return faults
 }

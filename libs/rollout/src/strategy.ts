@@ -1,7 +1,16 @@
 // What an operator may say about how a rollout proceeds (DESIGN §7). 2 of 5 adds the rest beside these.
 
-/** A wave's size: so many hosts, or so many percent of the rollout's hosts, rounded up. Sizes are slices, not running totals. */
-export type WaveSize = { readonly kind: 'count'; readonly hosts: number } | { readonly kind: 'percent'; readonly percent: number }
+/**
+ * A wave's size: so many hosts, so many percent of the rollout's hosts, rounded up, or all that answer to a selector and
+ * are in no wave before. Sizes are slices, not running totals.
+ */
+export type WaveSize =
+  | { readonly kind: 'count'; readonly hosts: number }
+  | { readonly kind: 'percent'; readonly percent: number }
+  | { readonly kind: 'selector'; readonly selector: string }
+
+/** At most `max` hosts with the same value of a label are in flight at once: a rack, a zone, a cluster. */
+export interface GroupLimit { readonly label: string; readonly max: number }
 
 export type StallAct = 'wait' | 'nudge' | 'reverse'
 
@@ -21,7 +30,18 @@ export interface Strategy {
   readonly waves: readonly WaveSize[]
   /** Hosts of every build (kernel) that go first. At least 1: there is no rollout without a canary (law 4). */
   readonly canaryPerBuild: number
+  /** Labels whose values the canary covers too, beside build and kernel: the roles hosts play. */
+  readonly canaryLabels?: readonly string[]
   readonly inFlightMax: number
+  /** Failure domains: limits on hosts in flight that share a label's value. */
+  readonly groups?: readonly GroupLimit[]
+  /**
+   * Between rollouts that want the same host, or places under the installation's limit: the higher goes first. 0 to 100,
+   * 50 unless given.
+   */
+  readonly priority?: number
+  /** Among rollouts of one priority: its part of the places under the installation's limit. 1 to 100, 1 unless given. */
+  readonly weight?: number
   /** Hold when more than this many targets of the rollout went bad. Hosts already in flight can still add to them: see countInFlight. */
   readonly errorsMax: number
   /**
@@ -54,6 +74,11 @@ export interface Strategy {
   /** What a failed target means for its host, when its kernel was touched. */
   readonly onFailure: 'hold' | 'revert-wave' | 'revert-all'
 }
+
+/** Hosts with the same value of this label form a quorum: never two of them are in flight at once, in whichever rollouts. */
+export const quorumLabel = 'quorum'
+
+export const priorityDefault = 50
 
 export const defaultStrategy: Strategy = {
   waves: [{ kind: 'percent', percent: 10 }, { kind: 'percent', percent: 40 }],

@@ -46,6 +46,14 @@ export interface TargetView {
   readonly attemptUsed: boolean
   /** Another rollout has an open attempt on the same host. */
   readonly hostBusy: boolean
+  /** `label=value` of every group that the strategy paces by. */
+  readonly groups: readonly string[]
+  /** The quorum the host is of; null: none. */
+  readonly quorum: string | null
+  /** A host of the same quorum is in flight in another rollout. */
+  readonly quorumBusy: boolean
+  /** The name of a running rollout of higher priority that wants this host too; null: none. */
+  readonly outrankedBy: string | null
 }
 
 export interface WaveView {
@@ -106,6 +114,8 @@ export interface RolloutView {
   readonly revertible: readonly TargetView[]
   /** Hosts whose revert failed: they may still hold our module, and nothing more is tried. */
   readonly unreverted: number
+  /** Places that other rollouts leave under the installation's limit, for this one's hosts in flight; null: no such limit. */
+  readonly room: number | null
   /** Pending targets without an open attempt in the whole rollout. */
   readonly pending: number
 }

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { checkStrategy, defaultStrategy, describePlan, makeWaves, spanOf, type Strategy, type WaveHost } from './index.js'
+import { checkStrategy, defaultStrategy, describePlan, makeWaves, sharesOf, spanOf, type Strategy, type WaveHost } from './index.js'
 
-const host = (name: string, kernel: string): WaveHost => ({ hostId: `id-${name}`, name, kernel, buildId: `build-${kernel}` })
+const host = (name: string, kernel: string, labels: Record<string, string> = {}): WaveHost =>
+  ({ hostId: `id-${name}`, name, kernel, buildId: `build-${kernel}`, arch: 'x86_64', mechanism: 'klp-consistency', state: 'reachable', labels })
 const fleet = (counts: Readonly<Record<string, number>>): WaveHost[] => Object.entries(counts).flatMap(([kernel, n]) => Array.from({ length: n }, (_, i) => host(`${kernel}-${String(i).padStart(3, '0')}`, kernel)))
 const sizes = (waves: Strategy['waves'], hosts: readonly WaveHost[], canaryPerBuild = 1): number[] => makeWaves(hosts, { waves, canaryPerBuild }).map((wave) => wave.hosts.length)
 
@@ -20,6 +21,26 @@ describe('waves', () => {
     expect(sizes([{ kind: 'percent', percent: 100 }], fleet({ a: 3 }))).toEqual([1, 2])
     expect(sizes([], fleet({ a: 1 }))).toEqual([1])
     expect(sizes([], [])).toEqual([])
+  })
+
+  it('take the hosts that answer to a selector, and skip a wave of nobody', () => {
+    const hosts = [host('a1', 'a', { stage: 'early' }), host('a2', 'a'), host('a3', 'a', { stage: 'early' }), host('a4', 'a', { stage: 'early' }), host('a5', 'a')]
+    const waves = makeWaves(hosts, { waves: [{ kind: 'selector', selector: 'label.stage = early' }, { kind: 'selector', selector: 'label.stage = early' }], canaryPerBuild: 1 })
+    expect(waves.map((wave) => wave.hosts.map((one) => one.name))).toEqual([['a1'], ['a3', 'a4'], ['a2', 'a5']])
+    expect(waves[1]?.why).toEqual(['hosts that answer to label.stage = early'])
+    expect(checkStrategy({ ...defaultStrategy, waves: [{ kind: 'selector', selector: 'label.stage =' }] })).toMatchObject([{ path: 'waves.0.selector' }])
+  })
+
+  it('have a canary for every role that the strategy names, also for hosts without one', () => {
+    const hosts = [host('a1', 'a', { role: 'db' }), host('a2', 'a', { role: 'web' }), host('a3', 'a', { role: 'web' }), host('a4', 'a'), host('b1', 'b', { role: 'web' })]
+    const [canary] = makeWaves(hosts, { waves: [], canaryPerBuild: 1, canaryLabels: ['role'] })
+    expect(canary?.hosts.map((one) => one.name)).toEqual(['a4', 'a1', 'a2', 'b1'])
+    expect(canary?.why[1]).toBe('a1 stands for 1 host on a, role db')
+  })
+
+  it('know what a host shares with others', () => {
+    expect(sharesOf(host('a', 'k', { rack: 'r1', quorum: 'etcd' }), { groups: [{ label: 'rack', max: 1 }, { label: 'zone', max: 2 }] })).toEqual({ groups: ['rack=r1'], quorum: 'etcd' })
+    expect(sharesOf(host('a', 'k'), {})).toEqual({ groups: [], quorum: null })
   })
 
   it('say when fewer hosts were left than asked for', () => {

@@ -4,6 +4,7 @@ import * as claim from './commits/claim.js'
 import * as halts from './commits/halts.js'
 import * as hosts from './commits/hosts.js'
 import * as operator from './commits/operator.js'
+import * as pacing from './commits/pacing.js'
 import * as patches from './commits/patches.js'
 import * as plan from './commits/plan.js'
 import * as reports from './commits/reports.js'
@@ -14,8 +15,9 @@ import * as catalogue from './views/catalogue.js'
 import * as events from './views/events.js'
 import * as haltViews from './views/halts.js'
 import * as rolloutView from './views/rollout-view.js'
+import { fleetLimit } from './views/room.js'
 
-const questionsAndCommits = { ...claim, ...halts, ...haltViews, ...hosts, ...operator, ...patches, ...plan, ...reports, ...catalogue, ...events, ...rolloutView }
+const questionsAndCommits = { ...claim, ...halts, ...haltViews, ...hosts, ...operator, ...pacing, fleetLimit, ...patches, ...plan, ...reports, ...catalogue, ...events, ...rolloutView }
 
 type Bound<T> = { readonly [K in keyof T]: T[K] extends (db: Database, ...args: infer A) => infer R ? (...args: A) => R : never }
 

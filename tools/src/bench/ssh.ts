@@ -116,7 +116,7 @@ async function throughUptide(dir: string, fixture: Fixture, hosts: number): Prom
       const name = `bench-${index}`
       const host = await store.addHost({ name, address: address(index), port: sshPort, user: 'root', gateMode: 'installed', hostKey: fixture.hostKey, hostKeySha256: '', credentialId: credential?.id ?? '', labels: {} }, 'bench')
       if (!host.ok) throw new Error(`host ${name} was not made`)
-      planned.push({ hostId: host.id, name, kernel: release, buildId: build.id })
+      planned.push({ hostId: host.id, name, kernel: release, buildId: build.id, arch: 'x86_64', mechanism: null, state: 'reachable', labels: {} })
     }
     // Enough in flight to fill the machine; the bake look is part of a complete attempt.
     const strategy = { ...defaultStrategy, waves: [], inFlightMax: 64, bakeMs: 0 }

@@ -8,6 +8,7 @@ import { collect, labelsOf, wholeNumber } from './input.js'
 export interface StrategyFlags {
   patch: string; name?: string; all?: boolean; host?: string[]; label?: string[]; where?: string
   waves?: string; canary?: number; maxInFlight?: number; errors?: number; bake?: number
+  limit?: string[]; stoppedBuilds?: number; canaryLabel?: string[]; group?: string[]; priority?: number; weight?: number; countInFlight?: boolean
   stallAfter?: number; stallActs?: string; stallEvery?: number; stallGiveUp?: number; onGiveUp?: 'reverse' | 'hold'
   retries?: number; onFailure?: 'hold' | 'revert-wave' | 'revert-all'
 }
@@ -26,9 +27,16 @@ export function strategyOptions(command: Command): Command {
     .option('--label <key=value>', 'hosts with this label; all must match', collect)
     .option('--where <selector>', 'hosts that answer to an expression: \'label.role in (web, db) and kernel < 6.12\'')
     .option('--name <name>', 'a name for the rollout')
-    .option('--waves <sizes>', 'sizes after the canary, e.g. 10%,40% or 5,20,100; the rest forms a last wave')
+    .option('--waves <sizes>', 'sizes after the canary, separated by commas: 10%, 25 hosts, or where:label.stage = early; the rest forms a last wave')
     .option('--canary <n>', 'hosts of every build that go first', wholeNumber)
+    .option('--canary-label <key>', 'the canary covers every value of this label too; may be given often', collect)
     .option('--max-in-flight <n>', 'hosts at once', wholeNumber)
+    .option('--group <label=n>', 'at most n hosts with the same value of the label at once, e.g. rack=1; may be given often', collect)
+    .option('--priority <n>', '0 to 100; the higher rollout goes first where two want the same host or place (50)', wholeNumber)
+    .option('--weight <n>', 'part of the places among rollouts of one priority (1)', wholeNumber)
+    .option('--limit <kind=n>', 'hold beyond so many failed, stalled or lost hosts: failed=5, lost=2%, stalled=10%/50 (of at least 50); may be given often', collect)
+    .option('--stopped-builds <n>', 'hold when more builds than this went bad in the canary (1)', wholeNumber)
+    .option('--count-in-flight', 'count hosts in flight as possible failures, so that no limit can be exceeded')
     .option('--errors <n>', 'hold when more hosts than this went bad', wholeNumber)
     .option('--bake <time>', 'how long a patched host is watched (10m)', timed)
     .option('--stall-after <time>', 'a transition older than this is stalled (30s)', timed)
@@ -40,13 +48,48 @@ export function strategyOptions(command: Command): Command {
     .option('--on-failure <act>', 'hold, revert-wave or revert-all')
 }
 
+/** Split at commas, but not inside the brackets or quotes of a selector. */
+function parts(text: string): string[] {
+  const found: string[] = ['']
+  let depth = 0
+  let quoted = false
+  for (const char of text) {
+    if (char === '"') quoted = !quoted
+    if (!quoted) depth += char === '(' ? 1 : char === ')' ? -1 : 0
+    if (char === ',' && depth === 0 && !quoted) found.push('')
+    else found[found.length - 1] += char
+  }
+  return found
+}
+
 type Waves = NonNullable<NonNullable<BodyOf<'rollout.plan'>['strategy']>['waves']>
 
 function wavesOf(text: string): Waves {
-  return text.split(',').map((part) => {
+  return parts(text).map((part) => {
+    if (part.trim().startsWith('where:')) return { kind: 'selector' as const, selector: part.trim().slice('where:'.length).trim() }
     const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(part.trim())
     if (!match) throw new Ending('usage', `${part} is no wave size.`, 'Write 10% or 25, separated by commas.')
     return match[2] === '%' ? { kind: 'percent' as const, percent: Number(match[1]) } : { kind: 'count' as const, hosts: Number(match[1]) }
+  })
+}
+
+type Said = NonNullable<BodyOf<'rollout.plan'>['strategy']>
+
+function limitsOf(texts: readonly string[]): NonNullable<Said['limits']> {
+  return Object.fromEntries(texts.map((text) => {
+    const match = /^(failed|stalled|lost)=(\d+(?:\.\d+)?)(%?)(?:\/(\d+))?$/.exec(text)
+    if (!match) throw new Ending('usage', `${text} is no limit.`, 'Write failed=5, lost=2% or stalled=10%/50.')
+    const [, kind, number, percent, sample] = match
+    return [kind, percent === '%' ? { percent: Number(number), ...(sample === undefined ? {} : { minSample: Number(sample) }) } : { max: Number(number) }]
+  })) as NonNullable<Said['limits']>
+}
+
+function groupsOf(texts: readonly string[]): NonNullable<Said['groups']> {
+  return texts.map((text) => {
+    const at = text.lastIndexOf('=')
+    const max = Number(text.slice(at + 1))
+    if (at < 1 || !Number.isInteger(max) || max < 1) throw new Ending('usage', `${text} is no group limit.`, 'Write rack=1 or zone=20.')
+    return { label: text.slice(0, at), max }
   })
 }
 
@@ -60,6 +103,8 @@ export function askOf(flags: StrategyFlags): BodyOf<'rollout.plan'> {
       ...given('waves', flags.waves === undefined ? undefined : wavesOf(flags.waves)),
       ...given('canaryPerBuild', flags.canary), ...given('inFlightMax', flags.maxInFlight), ...given('errorsMax', flags.errors),
       ...given('bakeMs', flags.bake), ...given('onFailure', flags.onFailure),
+      ...given('canaryLabels', flags.canaryLabel), ...given('groups', flags.group ? groupsOf(flags.group) : undefined), ...given('limits', flags.limit ? limitsOf(flags.limit) : undefined),
+      ...given('stoppedBuildsMax', flags.stoppedBuilds), ...given('countInFlight', flags.countInFlight), ...given('priority', flags.priority), ...given('weight', flags.weight),
       stall: {
         ...given('afterMs', flags.stallAfter), ...given('acts', flags.stallActs?.split(',') as ('wait' | 'nudge' | 'reverse')[] | undefined),
         ...given('intervalMs', flags.stallEvery), ...given('giveUpMs', flags.stallGiveUp), ...given('onGiveUp', flags.onGiveUp),

@@ -27,6 +27,7 @@ const fingerprint = `SHA256:${'A'.repeat(43)}`
 
 /** Requests that would be carried out; what is sent is one of these with something changed, or something else altogether. */
 const good: { readonly [N in RouteName]?: BodyOf<N> } = {
+  'pacing.set': { inFlightMax: 50 },
   'host.add': { name: 'h', address: '127.0.0.1', port: 1, user: 'root', gateMode: 'installed', labels: { role: 'db' }, hostKey, credential: 'default' },
   'host.probe': {}, 'host.retrust': { hostKeySha256: fingerprint, reason: 'reinstalled' },
   'credential.add': { name: 'k', privateKey: 'x'.repeat(60), passphrase: 'p' },

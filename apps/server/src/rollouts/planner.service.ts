@@ -62,7 +62,7 @@ export class PlannerService {
     const going = hosts.flatMap((host) => {
       const chosen = choose(host, patch.builds)
       if ('reason' in chosen) { skipped.push({ hostId: host.id, name: host.name, reason: chosen.reason }); return [] }
-      return [{ hostId: host.id, name: host.name, kernel: host.kernelRelease ?? '', buildId: chosen.build.id }]
+      return [{ ...host, hostId: host.id, kernel: host.kernelRelease ?? '', buildId: chosen.build.id }]
     })
     const waves = makeWaves(going, strategy)
     const planHash = createHash('sha256').update(canonicalJson({ patch: patch.id, strategy, waves: waves.map((wave) => wave.hosts.map((host) => [host.hostId, host.buildId])), skipped: skipped.map((one) => [one.hostId, one.reason.code]) })).digest('hex').slice(0, 16)

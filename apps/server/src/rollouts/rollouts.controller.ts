@@ -31,6 +31,15 @@ export class RolloutsController {
     return { items: items.map(targetShape), next }
   }
 
+  @Route('pacing.show')
+  async pacing() { return { inFlightMax: await this.parts.store.fleetLimit() } }
+
+  @Route('pacing.set')
+  async setPacing(@inputOf() { body, principal }: Input<'pacing.set'>) {
+    await this.parts.store.setFleetLimit(body.inFlightMax, principal)
+    return body
+  }
+
   @Route('rollout.start')
   start(@inputOf() { params, body, principal }: Input<'rollout.start'>) { return this.rollouts.act(params['id'] ?? '', 'start', principal, body.reason) }
 

@@ -1,7 +1,7 @@
 // Rollouts as operators command them. Every act is a commit and a ring; what follows is reconcile's.
 import { Injectable } from '@nestjs/common'
 import type { Rollout } from '@uptide/contracts/api'
-import type { RolloutAct } from '@uptide/rollout'
+import { type RolloutAct, sharesOf } from '@uptide/rollout'
 import type { RolloutRow } from '@uptide/store'
 import { refuse } from '../http/problem.js'
 import { Parts } from '../roles/parts.js'
@@ -45,7 +45,7 @@ export class RolloutsService {
         name, patchId: planned.patch.id, strategy: planned.strategy, start: ask.start,
         // The hosts of each wave stand in the targets; repeating 100,000 names here would only weigh.
         plan: { planHash, says, waves: waves.map((wave) => ({ canary: wave.canary, hosts: wave.hosts.length, why: wave.why })), skipped: skipped.slice(0, skippedShownMax), skippedHosts: skipped.length },
-        waves: planned.waves.map((wave) => ({ canary: wave.canary, targets: wave.hosts.map((host) => ({ hostId: host.hostId, hostName: host.name, buildId: host.buildId })) })),
+        waves: planned.waves.map((wave) => ({ canary: wave.canary, targets: wave.hosts.map((host) => ({ hostId: host.hostId, hostName: host.name, buildId: host.buildId, ...sharesOf(host, planned.strategy) })) })),
         skipped: planned.skipped.map((one) => ({ hostId: one.hostId, hostName: one.name, reason: one.reason })),
       }, principal)
       if (made.ok) return made

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { at, id, labels, name, pageQuery, prose, reason } from './words.js'
+import { at, id, labelKey, labels, name, pageQuery, prose, reason } from './words.js'
 
 const ms = (max: number) => z.number().int().min(0).max(max)
 const day = 24 * 60 * 60_000
@@ -7,6 +7,7 @@ const day = 24 * 60 * 60_000
 export const waveSize = z.union([
   z.strictObject({ kind: z.literal('count'), hosts: z.number().int().min(1).max(100_000) }),
   z.strictObject({ kind: z.literal('percent'), percent: z.number().gt(0).max(100) }),
+  z.strictObject({ kind: z.literal('selector'), selector: prose(20_000).min(1) }),
 ])
 const limit = z.strictObject({ max: z.number().int().min(0).max(100_000).optional(), percent: z.number().min(0).lt(100).optional(), minSample: z.number().int().min(1).max(100_000).optional() })
 
@@ -16,6 +17,10 @@ export const strategy = z.object({
   inFlightMax: z.number().int().min(1).max(10_000),
   errorsMax: z.number().int().min(0).max(100_000),
   countInFlight: z.boolean().optional(),
+  canaryLabels: z.array(labelKey).max(5).optional(),
+  groups: z.array(z.strictObject({ label: labelKey, max: z.number().int().min(1).max(10_000) })).max(10).optional(),
+  priority: z.number().int().min(0).max(100).optional(),
+  weight: z.number().int().min(1).max(100).optional(),
   limits: z.strictObject({ failed: limit.optional(), stalled: limit.optional(), lost: limit.optional() }).optional(),
   stoppedBuildsMax: z.number().int().min(0).max(1_000).optional(),
   bakeMs: ms(7 * day),
@@ -87,5 +92,8 @@ export type Target = z.infer<typeof target>
 export const targetQuery = pageQuery.extend({ state: targetState.optional(), wave: z.coerce.number().int().min(0).max(10_000).optional() })
 
 export const actReason = z.object({ reason: prose(500).optional() })
+/** The installation's own limit on hosts in flight, for all rollouts together; null: none. */
+export const pacing = z.strictObject({ inFlightMax: z.number().int().min(1).max(100_000).nullable() })
+
 /** Without hosts: the whole rollout. */
 export const revertAsk = z.object({ reason: prose(500).optional(), hosts: z.array(name).max(10_000).optional() })

@@ -44,6 +44,9 @@ export const routes = {
   'patch.show': { method: 'GET', path: '/api/v1/patches/:name', access: 'token', says: 'One patch and its builds', reply: patches.patch },
   'build.add': { method: 'POST', path: '/api/v1/patches/:name/builds', access: 'token', says: 'Upload a .ko as a build of the patch', query: patches.buildAddQuery, body: 'bytes', reply: patches.build, status: 201 },
 
+  'pacing.show': { method: 'GET', path: '/api/v1/pacing', access: 'token', says: 'How many hosts may be in flight in the whole installation', reply: rollouts.pacing },
+  'pacing.set': { method: 'POST', path: '/api/v1/pacing', access: 'token', says: 'Limit the hosts in flight in the whole installation', body: rollouts.pacing, reply: rollouts.pacing },
+
   'halt.list': { method: 'GET', path: '/api/v1/halts', access: 'token', says: 'Artefacts that harmed a host and start nowhere, with their suspects', query: halts.haltQuery, reply: page(halts.halt) },
   'halt.release': { method: 'POST', path: '/api/v1/halts/:id/release', access: 'token', says: 'Let the artefact start again; why is kept', body: halts.haltRelease, reply: halts.halt },
 

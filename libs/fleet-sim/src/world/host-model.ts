@@ -3,7 +3,8 @@
 import type { AttemptKind, Outcome, Reading, TargetState } from '@uptide/rollout'
 import type { Chance } from '../seed.js'
 
-export type Temper = 'sound' | 'refuses' | 'stalls' | 'stalls-for-ever' | 'nudgeable' | 'reboots-on-load' | 'silent-after-load' | 'unhealthy' | 'unfit' | 'locked'
+export const tempers = ['sound', 'refuses', 'stalls', 'stalls-for-ever', 'nudgeable', 'reboots-on-load', 'silent-after-load', 'unhealthy', 'unfit', 'locked'] as const
+export type Temper = (typeof tempers)[number]
 
 export interface Host {
   readonly name: string
@@ -16,14 +17,18 @@ export interface Host {
   silentUntil: number
   /** How often a load reached the kernel. */
   loads: number
+  /** Loads that reached a kernel which held the module already: a breach. */
+  doubleLoads: number
+  /** The token of every change that it carried out, in order. */
+  readonly tokens: number[]
 }
 
-export const newHost = (name: string, temper: Temper): Host => ({ name, temper, boot: 1, module: 'absent', freeAt: 0, transitionSince: 0, silentUntil: 0, loads: 0 })
+export const newHost = (name: string, temper: Temper): Host => ({ name, temper, boot: 1, module: 'absent', freeAt: 0, transitionSince: 0, silentUntil: 0, loads: 0, doubleLoads: 0, tokens: [] })
 
 /** What a worker does next: it takes so long, and this phase is committed before it goes on. */
 export interface Step { readonly takesMs: number; readonly phase?: TargetState; readonly touched?: boolean; readonly bootId?: string }
 
-export interface Walk { readonly host: Host; readonly chance: Chance; readonly now: () => number; readonly job: { readonly touched: boolean; readonly bootIdBefore: string | null; readonly state: TargetState }; readonly stallAfterMs: number; readonly lossRate: number
+export interface Walk { readonly host: Host; readonly chance: Chance; readonly now: () => number; readonly job: { readonly touched: boolean; readonly bootIdBefore: string | null; readonly state: TargetState }; readonly stallAfterMs: number; readonly lossRate: number; readonly token: number
   /** The boot in which the connection was opened. */
   boot?: number }
 
@@ -90,6 +95,8 @@ function* apply(walk: Walk): Generator<Step, Outcome> {
     yield { phase: 'loading', touched: true, takesMs: walk.chance.whole(10, 500) }
     if (lostContact(walk)) return failed('CONTACT_LOST', 'unknown')
     host.loads += 1
+    host.tokens.push(walk.token)
+    if ((host.module as Host['module']) !== 'absent') host.doubleLoads += 1
     if (host.temper === 'refuses') return failed('SYMBOL_MISMATCH', 'no')
     begin(walk, 'patching')
     if (host.temper === 'reboots-on-load') { reboot(host); host.silentUntil = walk.now() + 30_000 }
@@ -128,7 +135,10 @@ function* back(walk: Walk, activeToo: boolean): Generator<Step, Outcome> {
   const gone = rebooted(walk)
   if (gone) return gone
   if (host.module === 'active' && !activeToo) return read(walk)
-  if (host.module === 'active' || host.module === 'patching') begin(walk, 'unpatching')
+  if (host.module === 'active' || host.module === 'patching') {
+    host.tokens.push(walk.token)
+    begin(walk, 'unpatching')
+  }
   yield* waitFor(walk, 'reverting')
   if (lostContact(walk)) return failed('CONTACT_LOST', 'yes')
   settle(walk)

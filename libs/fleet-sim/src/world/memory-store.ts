@@ -2,13 +2,13 @@
 // tokens that only grow. Every move is checked against the edge tables, every commit against the budget.
 import {
   attemptEdges, type AttemptKind, type AttemptState, type BuildView, type Decision, mayMove, type Outcome, type Plan,
-  type PlannedWave, type Reason, type RolloutAct, rolloutActs, rolloutEdges, type RolloutState, type RolloutView, startLimit,
+  type PlannedWave, type Reason, type RolloutAct, rolloutActs, rolloutEdges, type RolloutState, type RolloutView, sharesOf, startLimit,
   type Strategy, targetEdges, targetMeaning, type TargetState, type TargetView, waveEdges, type WaveState, whyNot,
 } from '@uptide/rollout'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-export interface TargetRow extends Mutable<Omit<TargetView, 'attempt' | 'hostBusy'>> {
+export interface TargetRow extends Mutable<Omit<TargetView, 'attempt' | 'hostBusy' | 'quorumBusy' | 'outrankedBy'>> {
   attemptId: string | null
   attemptOpen: boolean
   reason: string
@@ -40,6 +40,9 @@ export class MemoryStore {
   readonly busyElsewhere = new Set<string>()
   readonly edges = new Set<string>()
   starts = 0
+  /** Moves of targets so far, and who is told of everything that happens. */
+  moves = 0
+  tell: (line: string) => void = () => {}
   mostInFlight = 0
   private ids = 0
 
@@ -50,7 +53,7 @@ export class MemoryStore {
         const id = `t-${host.name}`
         this.builds.set(host.buildId, { kernel: host.kernel, forgiven: 0, stopped: null, halted: null })
         this.targets.set(id, {
-          id, hostId: host.hostId, hostName: host.name, waveId: `w${wave.index}`, buildId: host.buildId, state: 'pending', generation: 1, tries: 0, since: now, notBefore: null,
+          id, hostId: host.hostId, hostName: host.name, waveId: `w${wave.index}`, buildId: host.buildId, ...sharesOf(host, strategy), state: 'pending', generation: 1, tries: 0, since: now, notBefore: null,
           touched: false, bootIdBefore: null, bakeUntil: null, stall: null, looks: 0, attemptId: null, attemptOpen: false, attemptUsed: true, reason: '',
         })
       }
@@ -68,7 +71,7 @@ export class MemoryStore {
     return {
       id: row.id, hostId: row.hostId, hostName: row.hostName, waveId: row.waveId, buildId: row.buildId, state: row.state, generation: row.generation, tries: row.tries, since: row.since,
       notBefore: row.notBefore, touched: row.touched, bootIdBefore: row.bootIdBefore, bakeUntil: row.bakeUntil, stall: row.stall, looks: row.looks, attemptUsed: row.attemptUsed,
-      hostBusy: this.busyElsewhere.has(row.hostId),
+      hostBusy: this.busyElsewhere.has(row.hostId), groups: row.groups, quorum: row.quorum, quorumBusy: false, outrankedBy: null,
       attempt: attempt ? { id: attempt.id, kind: attempt.kind, number: attempt.number, state: attempt.state, orderedAt: attempt.orderedAt, rungAt: attempt.rungAt, leaseExpired: attempt.state === 'running' && !held, outcome: attempt.outcome } : null,
     }
   }
@@ -91,7 +94,7 @@ export class MemoryStore {
       candidates: show(this.next(builds, free.filter((row) => asked.some((wave) => wave.id === row.waveId)).sort((a, b) => due(a) - due(b) || (a.waveId < b.waveId ? -1 : a.waveId > b.waveId ? 1 : a.hostName < b.hostName ? -1 : 1)))),
       revertible: show(rows.filter((row) => row.touched && revertibleStates.has(row.state) && !this.isActive(row) && !stuck(row)
         && (this.state === 'reverting' || failedWaves.has(row.waveId) || (this.strategy.onFailure === 'revert-wave' && this.builds.get(row.buildId ?? '')?.stopped))).slice(0, this.strategy.inFlightMax)),
-      unreverted: rows.filter(stuck).length, pending: free.length,
+      unreverted: rows.filter(stuck).length, room: null, pending: free.length,
     }
   }
 
@@ -107,15 +110,18 @@ export class MemoryStore {
 
   /** Those that may start, up to the budget; then one of each build that may not. Of a build with a limit there is one at most. */
   private next(builds: readonly BuildView[], rows: readonly TargetRow[]): TargetRow[] {
+    const byId = new Map(builds.map((build) => [build.id, build]))
+    const canary = new Set(this.waves.filter((wave) => wave.canary).map((wave) => wave.id))
+    const started = new Map<string, number>()
+    for (const row of this.targets.values()) if (row.attemptOpen || targetMeaning[row.state].inFlight) started.set(row.buildId ?? '', (started.get(row.buildId ?? '') ?? 0) + 1)
     const seen = new Set<string>()
     const open: TargetRow[] = []
     const closed: TargetRow[] = []
     for (const row of rows) {
-      const build = builds.find((one) => one.id === row.buildId)
-      const limit = build ? startLimit(build, this.waves.find((wave) => wave.id === row.waveId)?.canary === true) : Infinity
+      const build = byId.get(row.buildId ?? '')
+      const limit = build ? startLimit(build, canary.has(row.waveId)) : Infinity
       if (limit < Infinity && seen.size === seen.add(row.buildId ?? '').size) continue
-      const onTheWay = [...this.targets.values()].filter((one) => one.buildId === row.buildId && (one.attemptOpen || targetMeaning[one.state].inFlight)).length
-      if (onTheWay < limit) open.push(row)
+      if ((started.get(row.buildId ?? '') ?? 0) < limit) open.push(row)
       else closed.push(row)
     }
     return [...open.slice(0, this.strategy.inFlightMax), ...closed]
@@ -134,9 +140,9 @@ export class MemoryStore {
   }
 
   private apply(one: Decision, known: ReadonlyMap<string, TargetView>, now: number, toRing: string[]): void {
-    if (one.do === 'move-rollout') { this.moveRollout(one.to); return }
-    if (one.do === 'halt-artefact') { this.build(one.buildId).halted = one.reason; return }
-    if (one.do === 'stop-build') { this.build(one.buildId).stopped = one.reason; return }
+    if (one.do === 'move-rollout') { this.moveRollout(one.to, one.reason.says); return }
+    if (one.do === 'halt-artefact') { this.build(one.buildId).halted = one.reason; this.tell(`${one.buildId} halted everywhere: ${one.reason.says}`); return }
+    if (one.do === 'stop-build') { this.build(one.buildId).stopped = one.reason; this.tell(`${one.buildId} stopped: ${one.reason.says}`); return }
     if (one.do === 'move-wave') { this.moveWave(one.waveId, one.to); return }
     if (one.do === 'cancel-pending') { for (const row of this.targets.values()) if (row.state === 'pending' && !row.attemptOpen) this.moveTarget(row, 'cancelled', now, one.reason.code); return }
     if (one.do === 'ring-attempt') { const attempt = this.attempts.get(one.attemptId); if (attempt?.state === 'ordered') { attempt.rungAt = now; toRing.push(attempt.id) } return }
@@ -188,10 +194,13 @@ export class MemoryStore {
     if (attempt?.state !== 'ordered') return null
     const lease = this.leases.get(attempt.hostId)
     if (lease && lease.attemptId !== null && lease.until > now) return null
+    // Whatever stopped since it was ordered is obeyed at the last moment (I6).
+    const row = this.rowOf(attempt)
+    const build = this.builds.get(row.buildId ?? '')
+    if (attempt.kind === 'apply' && row.state === 'pending' && (this.state !== 'running' || build?.stopped || build?.halted)) return null
     attempt.token = (lease?.token ?? 0) + 1
     this.leases.set(attempt.hostId, { token: attempt.token, attemptId, until: Infinity })
     this.moveAttempt(attempt, 'running')
-    const row = this.rowOf(attempt)
     if (attempt.kind === 'apply' && row.state === 'pending') {
       this.moveTarget(row, 'checking', now, '')
       if (!row.touched) row.bootIdBefore = null
@@ -256,13 +265,20 @@ export class MemoryStore {
   private moveTarget(row: TargetRow, to: TargetState, now: number, reason: string): void {
     this.edge('target', mayMove(targetEdges, row.state, to), row.state, to)
     if (to === 'succeeded') this.proven.add(row.buildId ?? '')
+    this.moves += 1
+    this.tell(`${row.hostName} ${row.state} → ${to}${reason === '' ? '' : ` (${reason})`}`)
     row.state = to; row.since = now; row.reason = reason; row.generation += 1
   }
-  private moveRollout(to: RolloutState): void { this.edge('rollout', mayMove(rolloutEdges, this.state, to), this.state, to); this.state = to }
+  private moveRollout(to: RolloutState, says = ''): void {
+    this.edge('rollout', mayMove(rolloutEdges, this.state, to), this.state, to)
+    this.tell(`rollout ${this.state} → ${to}${says === '' ? '' : `: ${says}`}`)
+    this.state = to
+  }
   private moveWave(id: string, to: WaveState): void {
     const wave = this.waves.find((one) => one.id === id)
     if (!wave) throw new Error(`there is no wave ${id}`)
     this.edge('wave', mayMove(waveEdges, wave.state, to), wave.state, to)
+    this.tell(`wave ${wave.index + 1} ${wave.state} → ${to}`)
     wave.state = to
   }
   private moveAttempt(attempt: AttemptRow, to: AttemptState): void { this.edge('attempt', mayMove(attemptEdges, attempt.state, to), attempt.state, to); attempt.state = to }

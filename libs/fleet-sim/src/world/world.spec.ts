@@ -5,7 +5,7 @@ import { type Host, newHost, type Temper } from './host-model.js'
 import { type Chance, seeded } from '../seed.js'
 import { type Faults, noFaults, World } from './world.js'
 
-const seedsWanted = 600
+const seedsWanted = 300
 const hostCount = 60
 const only = process.env['SEED'] === undefined ? null : Number(process.env['SEED'])
 const seeds = (count: number): number[] => (only === null ? Array.from({ length: count }, (_, i) => i + 1) : [only])
@@ -27,7 +27,8 @@ function fleetOf(chance: Chance, temperOf: (kernel: string) => Temper): Fleet {
     const name = `h${String(i).padStart(2, '0')}`
     const kernel = chance.pick(kernels)
     hosts.set(name, newHost(name, temperOf(kernel)))
-    return { hostId: name, name, kernel, buildId: `build-${kernel}` }
+    const labels = { ...(i % 3 === 0 ? { rack: `r${i % 7}` } : {}), ...(i % 5 === 0 ? { quorum: `q${i % 4}` } : {}) }
+    return { hostId: name, name, kernel, buildId: `build-${kernel}`, arch: 'x86_64', mechanism: 'klp-consistency', state: 'reachable', labels }
   })
   return { wanted, hosts }
 }
@@ -39,11 +40,13 @@ const strategyOf = (chance: Chance): Strategy => ({
   stall: { ...defaultStrategy.stall, acts: chance.pick<Strategy['stall']['acts']>([[], ['wait', 'nudge', 'reverse'], ['nudge'], ['reverse']]), giveUpMs: chance.pick([120_000, 1_800_000]), onGiveUp: chance.pick(['reverse', 'hold'] as const) },
   retry: { attemptsMax: chance.whole(1, 4), firstMs: 2_000, maxMs: 60_000 },
   onFailure: chance.pick(['hold', 'revert-wave', 'revert-all'] as const),
+  groups: chance.happens(0.4) ? [{ label: 'rack', max: chance.whole(1, 3) }] : [], stoppedBuildsMax: chance.pick([0, 1, 3]), canaryLabels: chance.happens(0.2) ? ['rack'] : [],
+  limits: chance.happens(0.3) ? { failed: { max: chance.whole(0, 5) }, lost: { percent: 10, minSample: 10 } } : {},
 })
 
 const stormy = (chance: Chance): Faults => ({
   workerDies: chance.pick([0, 0.02, 0.1]), workerSleeps: chance.pick([0, 0.05]), contactLost: chance.pick([0, 0.03, 0.1]), reboots: chance.pick([0, 0.01]),
-  ringLost: chance.pick([0, 0.2]), ringDoubled: chance.pick([0, 0.3]), reportRingLost: chance.pick([0, 0.2, 1]), reconcilersOverlap: chance.pick([0, 0.3]),
+  ringLost: chance.pick([0, 0.2]), ringDoubled: chance.pick([0, 0.3]), reportRingLost: chance.pick([0, 0.2, 1]), reconcilersOverlap: chance.pick([0, 0.3]), clockJumps: chance.pick([0, 0, 0.05]),
 })
 
 /** A person who resumes a few times, then cancels or reverts; and now and then acts out of turn. */
@@ -121,7 +124,7 @@ describe('a stormy world', () => {
 })
 
 describe('a bad build', () => {
-  it('harms no host of its kernel beyond the canary, whatever the limit of errors', { timeout: 120_000 }, () => {
+  it('that nobody has run yet harms one host of its kernel, whatever the canary and the limit of errors', { timeout: 120_000 }, () => {
     eachSeed(300, (seed) => {
       const chance = seeded(seed)
       const strategy = { ...strategyOf(chance), onFailure: 'hold' as const }
@@ -132,7 +135,7 @@ describe('a bad build', () => {
       world.run()
       const harmed = wanted.filter((host) => host.kernel === bad && (hosts.get(host.name)?.loads ?? 0) > 0)
       // A host that is silent for 20 s only comes back patched, and is no bad host then.
-      if (harm !== 'silent-after-load' || world.store.state === 'held') expect(harmed.length, `seed ${seed}, ${harm}`).toBeLessThanOrEqual(strategy.canaryPerBuild)
+      if (harm !== 'silent-after-load' || world.store.state === 'held') expect(harmed.length, `seed ${seed}, ${harm}`).toBeLessThanOrEqual(1)
       if (process.env['SEED'] && world.unexplained().length) { const v = world.store.view(world.now); console.log(JSON.stringify({w: v.waves, b: v.builds, s: v.state, p: plan(v, world.now), st: strategy})) }
       expect(world.unexplained(), `seed ${seed}`).toEqual([])
     })

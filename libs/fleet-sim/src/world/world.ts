@@ -10,11 +10,11 @@ export interface Faults {
   readonly workerDies: number; readonly workerSleeps: number; readonly contactLost: number; readonly reboots: number
   /** Per message. */
   readonly ringLost: number; readonly ringDoubled: number; readonly reportRingLost: number
-  /** Per reconcile. */
-  readonly reconcilersOverlap: number
+  /** Per reconcile: a second scheduler is at it, or the database's clock jumps for a moment. */
+  readonly reconcilersOverlap: number; readonly clockJumps: number
 }
 
-export const noFaults: Faults = { workerDies: 0, workerSleeps: 0, contactLost: 0, reboots: 0, ringLost: 0, ringDoubled: 0, reportRingLost: 0, reconcilersOverlap: 0 }
+export const noFaults: Faults = { workerDies: 0, workerSleeps: 0, contactLost: 0, reboots: 0, ringLost: 0, ringDoubled: 0, reportRingLost: 0, reconcilersOverlap: 0, clockJumps: 0 }
 
 export interface Setting {
   readonly waves: readonly PlannedWave[]
@@ -23,6 +23,10 @@ export interface Setting {
   readonly faults: Faults
   readonly chance: Chance
   /** What a person does when nothing moves any more; null: nothing, and the world ends. */
+  /** Builds that have succeeded on some host of the fleet before. */
+  readonly proven?: readonly string[]
+  /** Is told everything that happens, line by line. */
+  readonly tell?: (line: string) => void
   readonly onStandstill: (world: World) => RolloutAct | 'release' | null
 }
 
@@ -34,12 +38,19 @@ export class World {
   now = 1_700_000_000_000
   readonly store: MemoryStore
   plans = 0
+  /** Moves of targets that were told. */
+  told = 0
   private readonly queue: { at: number; order: number; run: () => void }[] = []
   private order = 0
   private sweepAt = 0
 
   constructor(readonly setting: Setting) {
     this.store = new MemoryStore(setting.waves, setting.strategy, this.now)
+    for (const build of setting.proven ?? []) this.store.proven.add(build)
+    this.store.tell = (line) => {
+      if (/^\S+ [a-z]+ → [a-z]+( \(|$)/.test(line) && !line.startsWith('rollout ') && !line.startsWith('wave ')) this.told += 1
+      setting.tell?.(line)
+    }
   }
 
   in(ms: number, run: () => void): void {
@@ -54,7 +65,7 @@ export class World {
     this.in(0, () => { this.reconcile() })
     for (;;) {
       const item = this.queue.shift()
-      if (item) { this.now = Math.max(this.now, item.at); item.run(); this.watch(); continue }
+      if (item) { this.now = Math.max(this.now, item.at); item.run(); continue }
       if (!this.atRest()) { this.now += sweepMs; this.reconcile(); continue }
       const act = this.setting.onStandstill(this)
       if (act === null || !this.store.act(act)) return
@@ -70,18 +81,31 @@ export class World {
   private watch(): void {
     const { inFlightMax } = this.setting.strategy
     if (this.store.inFlight > inFlightMax) throw new Error(`${this.store.inFlight} hosts in flight at ${this.now}, ${inFlightMax} are allowed`)
+    const started = [...this.store.targets.values()].filter((row) => row.attemptOpen || targetMeaning[row.state].inFlight)
+    const shared = new Map<string, number>()
+    for (const row of started) for (const key of [...row.groups, ...(row.quorum === null ? [] : [`quorum ${row.quorum}`])]) shared.set(key, (shared.get(key) ?? 0) + 1)
+    for (const [key, n] of shared) {
+      const most = key.startsWith('quorum ') ? 1 : (this.setting.strategy.groups?.find(({ label }) => key.startsWith(`${label}=`))?.max ?? Infinity)
+      if (n > most && !this.takenBack) throw new Error(`${n} hosts of ${key} in flight at ${this.now}, ${most} are allowed`)
+    }
   }
+
+  /** Hosts on their way back are made safe first; they may be more than a group allows. */
+  private get takenBack(): boolean { return this.store.state === 'reverting' || [...this.store.targets.values()].some((row) => row.state === 'reverting') }
 
   reconcile(): void {
     if (++this.plans > plansMax) throw new Error('the rollout does not come to rest')
-    const view = this.store.view(this.now)
-    const made = plan(view, this.now)
-    const faults = lintPlan(view, made, this.now)
+    const at = this.clock()
+    const view = this.store.view(at)
+    const made = plan(view, at)
+    const faults = lintPlan(view, made, at)
     if (faults.length > 0) throw new Error(`the plan is unsound: ${faults.join('; ')}`)
-    if (this.plans % 16 === 0 && JSON.stringify(plan(view, this.now)) !== JSON.stringify(made)) throw new Error('two plans of one view differ')
+    if (this.plans % 16 === 0 && JSON.stringify(plan(view, at)) !== JSON.stringify(made)) throw new Error('two plans of one view differ')
     if (made.decisions.length === 0) { this.sleep(made.wakeAt); return }
     const commit = (): void => {
       const { toRing } = this.store.commit(view, made, this.now)
+      // Only a commit starts hosts.
+      this.watch()
       for (const id of toRing) this.ring(id)
       this.in(1, () => { this.reconcile() })
     }
@@ -90,6 +114,12 @@ export class World {
     // Another reconciler sees the same and is first, or things move on in between.
     this.in(chance.whole(0, 300), commit)
     this.in(chance.whole(0, 300), () => { this.reconcile() })
+  }
+
+  /** The database's clock may be set while a plan is made: by up to two minutes back, or ten forward. */
+  private clock(): number {
+    const { chance, faults: { clockJumps } } = this.setting
+    return clockJumps > 0 && chance.happens(clockJumps) ? this.now + chance.whole(-120_000, 600_000) : this.now
   }
 
   private sleep(wakeAt: number | null): void {
@@ -113,7 +143,7 @@ export class World {
     const host = this.setting.hosts.get(attempt.hostId)
     if (!target || !host) throw new Error('an attempt without a host')
     const walk = walkOf(attempt.kind, {
-      host, chance: this.setting.chance, now: () => this.now, stallAfterMs: this.setting.strategy.stall.afterMs, lossRate: this.setting.faults.contactLost,
+      host, chance: this.setting.chance, now: () => this.now, stallAfterMs: this.setting.strategy.stall.afterMs, lossRate: this.setting.faults.contactLost, token,
       job: { touched: target.touched, bootIdBefore: target.bootIdBefore, state: target.state },
     })
     this.step(walk, attemptId, token, host)

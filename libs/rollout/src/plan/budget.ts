@@ -32,9 +32,11 @@ const mayGoBad = (target: TargetView): boolean => {
  * that what is running can never break the limit; with a limit of 0 that is one host at a time.
  */
 function roomOf(draft: Draft): { readonly places: number; readonly reason: Reason } {
-  const { strategy } = draft.view
-  const places = strategy.inFlightMax - draft.inFlight
-  const reason = full(strategy.inFlightMax)
+  const { strategy, room } = draft.view
+  const own = strategy.inFlightMax - draft.inFlight
+  const left = room === null ? Infinity : room - draft.inFlight
+  const places = Math.min(own, left)
+  const reason = left < own ? because('fleet-budget', 'Other rollouts have the places that the installation allows in flight.') : full(strategy.inFlightMax)
   if (strategy.countInFlight !== true) return { places, reason }
   const strict = strictLimit(strategy) - freshErrors(draft) - draft.view.active.filter(mayGoBad).length
   return strict < places ? { places: strict, reason: because('budget', 'The hosts on their way could use up all the errors that are allowed.') } : { places, reason }
@@ -48,7 +50,7 @@ export function startTargets(draft: Draft, stopped: boolean): void {
   const { places, reason } = roomOf(draft)
   let room = places
   for (const target of view.candidates) {
-    const why = whyNotNow(draft, target, stopped) ?? (room <= 0 ? { reason } : null)
+    const why = whyNotNow(draft, target, stopped) ?? (room <= 0 ? { reason, ...(draft.view.room === null ? {} : { until: draft.now + busyAgainMs }) } : null)
     if (why) { draft.wait(target, why.reason, why.until); continue }
     room -= 1
     const again = target.tries > 0
@@ -68,7 +70,20 @@ function whyNotNow(draft: Draft, target: TargetView, stopped: boolean): WhyNot |
   const held = whyNotBuild(draft, target, wave.canary)
   if (held) return held
   if (target.notBefore !== null && target.notBefore > now) return { reason: because('retry-later', 'Its next try has its time.'), until: target.notBefore }
-  return target.hostBusy ? { reason: hostBusy, until: now + busyAgainMs } : null
+  return target.hostBusy ? { reason: hostBusy, until: now + busyAgainMs } : whyNotBeside(draft, target)
+}
+
+/** What shares a rack, a quorum or a host with others waits for them. */
+function whyNotBeside(draft: Draft, target: TargetView): WhyNot | null {
+  const until = draft.now + busyAgainMs
+  if (target.outrankedBy !== null) return { reason: because('priority', `Rollout ${target.outrankedBy} has a higher priority and wants this host first.`), until }
+  if (target.quorumBusy) return { reason: because('quorum', `Another rollout is at work on a host of the quorum ${target.quorum ?? ''}; never two are in flight.`), until }
+  if (target.quorum !== null && draft.inFlightOfQuorum(target.quorum) > 0) return { reason: because('quorum', `Another host of the quorum ${target.quorum} is in flight; never two are.`) }
+  for (const { label, max } of draft.view.strategy.groups ?? []) {
+    const group = target.groups.find((one) => one.startsWith(`${label}=`))
+    if (group !== undefined && draft.inFlightIn(group) >= max) return { reason: because('group', `${max} ${max === 1 ? 'host' : 'hosts'} of ${group} ${max === 1 ? 'is' : 'are'} in flight, which is the limit.`) }
+  }
+  return null
 }
 
 function whyNotBuild(draft: Draft, target: TargetView, canary: boolean): WhyNot | null {

@@ -21,6 +21,9 @@ export const isOpen = (target: TargetView): boolean => target.attempt?.state ===
 /** A worker walks this road phase by phase. When a phase was not written, the plan writes it before the outcome. */
 const road: Readonly<Partial<Record<TargetState, TargetState>>> = { pending: 'checking', checking: 'transitioning', staging: 'loading', loading: 'transitioning' }
 
+// No label has a space in it.
+const quorumKey = (quorum: string): string => `quorum ${quorum}`
+
 const bump = (counts: Map<string, number>, key: string | null): void => { if (key !== null) counts.set(key, (counts.get(key) ?? 0) + 1) }
 
 export class Draft {
@@ -29,7 +32,7 @@ export class Draft {
   private readonly decided = new Set<string>()
   private readonly waveById: ReadonlyMap<string, WaveView>
   private readonly buildById: ReadonlyMap<string, BuildView>
-  /** Hosts in flight by build, with those that this plan starts. */
+  /** Hosts in flight by build, by group and by quorum, with those that this plan starts. */
   private readonly inFlightBy = new Map<string, number>()
   /** By build: targets that this plan finds bad; the view's counts do not have them yet. */
   private readonly freshBadBy = new Map<string, number>()
@@ -49,7 +52,7 @@ export class Draft {
     this.buildById = new Map(view.builds.map((build) => [build.id, build]))
     const inFlight = view.active.filter((target) => targetMeaning[target.state].inFlight || isOpen(target))
     this.inFlight = inFlight.length
-    for (const target of inFlight) bump(this.inFlightBy, target.buildId)
+    for (const target of inFlight) this.takePlaces(target)
     this.open = view.active.filter(isOpen).length
   }
 
@@ -59,7 +62,15 @@ export class Draft {
 
   buildOf(target: TargetView): BuildView | undefined { return target.buildId === null ? undefined : this.buildById.get(target.buildId) }
 
+  private takePlaces(target: TargetView): void {
+    for (const key of [target.buildId, ...target.groups, target.quorum === null ? null : quorumKey(target.quorum)]) bump(this.inFlightBy, key)
+  }
+
   inFlightOf(build: BuildView): number { return this.inFlightBy.get(build.id) ?? 0 }
+
+  inFlightIn(group: string): number { return this.inFlightBy.get(group) ?? 0 }
+
+  inFlightOfQuorum(quorum: string): number { return this.inFlightBy.get(quorumKey(quorum)) ?? 0 }
 
   freshBadIn(build: BuildView): number { return this.freshBadBy.get(build.id) ?? 0 }
 
@@ -111,7 +122,7 @@ export class Draft {
   order(target: TargetView, kind: AttemptKind, reason: Reason, set?: TargetChange): void {
     if (!targetMeaning[target.state].inFlight) {
       this.inFlight += 1
-      bump(this.inFlightBy, target.buildId)
+      this.takePlaces(target)
     }
     this.open += 1
     this.decide({ do: 'order-attempt', targetId: target.id, kind, reason, ...(set ? { set } : {}) })

@@ -30,7 +30,7 @@ export const ended = (kind: AttemptKind, outcome: Outcome): Pick<TargetView, 'at
 
 export const aTarget = (hostName: string, state: TargetState, parts: Partial<TargetView> = {}): TargetView => ({
   id: `t-${hostName}`, hostId: hostName, hostName, waveId: 'w0', buildId: 'b1', state, generation: 1, tries: state === 'pending' ? 0 : 1, since: noon - 60_000, notBefore: null,
-  touched: false, bootIdBefore: null, bakeUntil: null, stall: null, looks: 0, attempt: null, attemptUsed: true, hostBusy: false, ...parts,
+  touched: false, bootIdBefore: null, bakeUntil: null, stall: null, looks: 0, attempt: null, attemptUsed: true, hostBusy: false, groups: [], quorum: null, quorumBusy: false, outrankedBy: null, ...parts,
 })
 
 export const aWave = (index: number, state: WaveView['state'], counts: WaveView['counts']): WaveView =>
@@ -50,7 +50,7 @@ export function aView(parts: Partial<Omit<RolloutView, 'strategy'>> & { readonly
   const all: Partial<Record<TargetState, number>> = {}
   for (const wave of waves) for (const [state, n] of Object.entries(wave.counts) as [TargetState, number][]) all[state] = (all[state] ?? 0) + n
   return {
-    id: 'r1', kind: 'patch', state: 'running', generation: 1, waves, builds: [aBuild('b1', all, { forgiven })], active: [], candidates: [], revertible: [], unreverted: 0,
+    id: 'r1', kind: 'patch', state: 'running', generation: 1, waves, builds: [aBuild('b1', all, { forgiven })], active: [], candidates: [], revertible: [], unreverted: 0, room: null,
     pending: parts.candidates?.length ?? 0, ...rest, strategy: { ...defaultStrategy, ...strategy },
   }
 }

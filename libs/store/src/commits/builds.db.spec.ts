@@ -139,3 +139,57 @@ describe('an artefact that harmed a host', () => {
     }
   })
 })
+
+describe('what hosts share', () => {
+  const target = (fleet: Fleet, n: number, parts: object) => ({ hostId: fleet.hosts[n]!.id, hostName: fleet.hosts[n]!.name, buildId: fleet.buildId, ...parts })
+  const rollOut = async (fleet: Fleet, targets: ReturnType<typeof target>[], strategy: object = {}): Promise<string> => {
+    const made = await store.createRollout({ name: `shared-${Math.random()}`, patchId: fleet.patchId, strategy: { ...quickStrategy, ...strategy }, plan: {}, start: true, skipped: [], waves: [{ canary: true, targets }] }, 'token:spec')
+    if (!made.ok) throw new Error('the rollout was not made')
+    return made.id
+  }
+
+  it('never has two hosts of a quorum in flight, not in one rollout nor in two that plan at the same moment', async () => {
+    const fleet = await makeFleet(store, 4, sql)
+    const quorum = `etcd-${fleet.buildId}`
+    const one = await rollOut(fleet, [target(fleet, 0, { quorum }), target(fleet, 1, { quorum })])
+    const two = await rollOut(fleet, [target(fleet, 2, { quorum }), target(fleet, 3, {})])
+    for (const id of [one, two]) await sql.query(`UPDATE rollouts SET state = 'running' WHERE id = $1`, [id])
+    for (const id of [one, two]) await sql.query(`UPDATE waves SET state = 'running' WHERE rollout_id = $1`, [id])
+    const views = [(await store.loadRolloutView(one))!, (await store.loadRolloutView(two))!]
+    const now = await store.now()
+    const done = await Promise.all(views.map((view) => store.commitPlan(view, plan(view, now), 'reconcile')))
+    expect(done.reduce((sum, each) => sum + each.toRing.length, 0)).toBe(2)
+    const started = await sql.query('SELECT count(*)::int AS n FROM targets WHERE quorum = $1 AND attempt_open', [quorum])
+    expect(started).toEqual([{ n: 1 }])
+    expect([...await waitsOf(one), ...await waitsOf(two)]).toContain('quorum')
+  })
+
+  it('goes on with hosts of other groups when one is full', async () => {
+    const fleet = await makeFleet(store, 6, sql)
+    const rack = (n: number, name: string) => target(fleet, n, { groups: [`rack=${name}`] })
+    const id = await rollOut(fleet, [rack(0, 'a'), rack(1, 'a'), rack(2, 'a'), rack(3, 'b'), rack(4, 'b'), target(fleet, 5, {})], { inFlightMax: 4, groups: [{ label: 'rack', max: 1 }] })
+    expect(await reconcile(store, id)).toHaveLength(3)
+  })
+
+  it('gives a host to the rollout of higher priority first', async () => {
+    const fleet = await makeFleet(store, 1, sql)
+    const low = await rollOut(fleet, [target(fleet, 0, {})])
+    const high = await rollOut(fleet, [target(fleet, 0, {})], { priority: 80 })
+    await sql.query(`UPDATE rollouts SET state = 'running' WHERE id = $1`, [high])
+    expect(await reconcile(store, low)).toEqual([])
+    expect(await waitsOf(low)).toEqual(['priority'])
+    expect(await reconcile(store, high)).toHaveLength(1)
+  })
+
+  it('keeps all rollouts together to the limit of the installation', async () => {
+    const fleet = await makeFleet(store, 8, sql)
+    const [onTheWay] = await sql.query<{ n: number }>(`SELECT count(*)::int AS n FROM targets t WHERE attempt_open OR state IN ('checking', 'staging', 'loading', 'transitioning', 'stalled', 'patched', 'baking', 'reverting', 'lost')`)
+    await store.setFleetLimit((onTheWay?.n ?? 0) + 3, 'token:ops')
+    const ids = [await rollOut(fleet, [0, 1, 2, 3].map((n) => target(fleet, n, {}))), await rollOut(fleet, [4, 5, 6, 7].map((n) => target(fleet, n, {})))]
+    const ordered = [...await reconcile(store, ids[0]!), ...await reconcile(store, ids[1]!)]
+    await store.setFleetLimit(null, 'token:ops')
+    expect(ordered.length).toBeGreaterThan(0)
+    expect(ordered.length).toBeLessThanOrEqual(3)
+    expect([...await reconcile(store, ids[0]!), ...await reconcile(store, ids[1]!), ...ordered]).toHaveLength(8)
+  })
+})

@@ -3,6 +3,7 @@ import { storable } from '@uptide/evidence'
 import type { Decision, RolloutView, TargetView } from '@uptide/rollout'
 import type { Tx, Writing } from '../database.js'
 import { newId } from '../ids.js'
+import { fleetLimitKey } from '../views/room.js'
 import { onTheWay } from '../views/states.js'
 
 type Of<K extends Decision['do']> = Extract<Decision, { do: K }>
@@ -65,5 +66,23 @@ export async function mayStart(tx: Tx, view: RolloutView, decisions: readonly Of
       EXISTS (SELECT 1 FROM halts h WHERE h.sha256 = b.sha256 AND h.released_at IS NULL)
       OR (b.id = ANY(${fresh}::uuid[]) AND b.proven_at IS NULL AND EXISTS (SELECT 1 FROM targets t WHERE t.build_id = b.id AND t.rollout_id <> ${view.id}::uuid AND ${onTheWay})))`
   const closed = new Set(refused.map((row) => row.id))
-  return decisions.filter((one) => !closed.has(isStart(one)?.buildId ?? ''))
+  const open = decisions.filter((one) => !closed.has(isStart(one)?.buildId ?? ''))
+  return besideOthers(tx, view, open, (one) => isStart(one))
+}
+
+/** Places that another rollout has taken since the view was made: under the installation's limit, and in a quorum. */
+async function besideOthers(tx: Tx, view: RolloutView, decisions: readonly Of<'order-attempt'>[], startOf: (one: Of<'order-attempt'>) => TargetView | null): Promise<Of<'order-attempt'>[]> {
+  const quorums = [...new Set(decisions.flatMap((one) => startOf(one)?.quorum ?? []))].sort()
+  for (const quorum of quorums) await tx.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended(${`uptide quorum ${quorum}`}, 0))`
+  const busy = quorums.length === 0 ? [] : await tx.$queryRaw<{ quorum: string }[]>`
+    SELECT DISTINCT t.quorum FROM targets t WHERE t.quorum = ANY(${quorums}::text[]) AND t.rollout_id <> ${view.id}::uuid AND ${onTheWay}`
+  const taken = new Set(busy.map((row) => row.quorum))
+  const free = decisions.filter((one) => !taken.has(startOf(one)?.quorum ?? ''))
+  if (view.room === null) return free
+  await tx.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended('uptide places', 0))`
+  const limit = (await tx.setting.findUnique({ where: { key: fleetLimitKey } }))?.value
+  if (typeof limit !== 'number') return free
+  const [row] = await tx.$queryRaw<{ n: number }[]>`SELECT count(*)::int AS n FROM targets t WHERE ${onTheWay}`
+  let places = limit - (row?.n ?? 0)
+  return free.filter((one) => startOf(one) === null || places-- > 0)
 }

@@ -12,7 +12,7 @@ export interface NewRollout {
   /** The plan as it was shown: waves with their reasons, skipped hosts, hash. */
   readonly plan: object
   readonly start: boolean
-  readonly waves: readonly { readonly canary: boolean; readonly targets: readonly { readonly hostId: string; readonly hostName: string; readonly buildId: string }[] }[]
+  readonly waves: readonly { readonly canary: boolean; readonly targets: readonly { readonly hostId: string; readonly hostName: string; readonly buildId: string; readonly groups?: readonly string[]; readonly quorum?: string | null }[] }[]
   readonly skipped: readonly { readonly hostId: string; readonly hostName: string; readonly reason: { readonly code: string; readonly says: string } }[]
 }
 
@@ -31,15 +31,15 @@ export async function createRollout(db: Database, made: NewRollout, principal: P
       const waves = made.waves.map((wave, index) => ({ id: newId(), index, ...wave }))
       await tx.wave.createMany({ data: waves.map((wave) => ({ id: wave.id, rolloutId: id, index: wave.index, canary: wave.canary, hosts: wave.targets.length })) })
       const rows = [
-        ...waves.flatMap((wave) => wave.targets.map((target) => ({ waveId: wave.id as string | null, hostId: target.hostId, hostName: target.hostName, buildId: target.buildId as string | null, state: 'pending', reason: null as object | null }))),
-        ...made.skipped.map((host) => ({ waveId: null, hostId: host.hostId, hostName: host.hostName, buildId: null, state: 'skipped', reason: host.reason as object })),
+        ...waves.flatMap((wave) => wave.targets.map((target) => ({ waveId: wave.id as string | null, hostId: target.hostId, hostName: target.hostName, buildId: target.buildId as string | null, state: 'pending', reason: null as object | null, groups: target.groups ?? [], quorum: target.quorum ?? null }))),
+        ...made.skipped.map((host) => ({ waveId: null, hostId: host.hostId, hostName: host.hostName, buildId: null, state: 'skipped', reason: host.reason as object, groups: [], quorum: null })),
       ]
       for (let from = 0; from < rows.length; from += rowsAtOnce) {
         const slice = rows.slice(from, from + rowsAtOnce).map((row) => ({ ...row, id: newId() }))
         await tx.$executeRaw`
-          INSERT INTO targets (id, rollout_id, wave_id, host_id, host_name, build_id, state, reason, settled_at)
-          SELECT x.id, ${id}::uuid, x."waveId", x."hostId", x."hostName", x."buildId", x.state, nullif(x.reason, 'null'::jsonb), CASE WHEN x.state = 'skipped' THEN now() END
-          FROM jsonb_to_recordset(${JSON.stringify(slice)}::jsonb) AS x(id uuid, "waveId" uuid, "hostId" uuid, "hostName" text, "buildId" uuid, state text, reason jsonb)`
+          INSERT INTO targets (id, rollout_id, wave_id, host_id, host_name, build_id, state, reason, settled_at, groups, quorum)
+          SELECT x.id, ${id}::uuid, x."waveId", x."hostId", x."hostName", x."buildId", x.state, nullif(x.reason, 'null'::jsonb), CASE WHEN x.state = 'skipped' THEN now() END, coalesce(x.groups, '{}'), x.quorum
+          FROM jsonb_to_recordset(${JSON.stringify(slice)}::jsonb) AS x(id uuid, "waveId" uuid, "hostId" uuid, "hostName" text, "buildId" uuid, state text, reason jsonb, groups text[], quorum text)`
       }
       await tx.$executeRaw`INSERT INTO rollout_builds (rollout_id, build_id) SELECT DISTINCT rollout_id, build_id FROM targets WHERE rollout_id = ${id}::uuid AND build_id IS NOT NULL`
       emit({ kind: 'rollout.created', rolloutId: id, data: { name: made.name, state: made.start ? 'scheduled' : 'draft', hosts: rows.length - made.skipped.length, skipped: made.skipped.length, waves: made.waves.length, planSha256: sha256Hex(canonicalJson(storable(made.plan))), strategy: made.strategy } })

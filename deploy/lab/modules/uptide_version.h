@@ -5,6 +5,9 @@
 
 static int lab_version_show(struct seq_file *m, void *v)
 {
+#ifdef LAB_WARNS
+	WARN_ONCE(1, "uptide lab: this release is bad\n");
+#endif
 	seq_printf(m, "%s version %s (uptide " LAB_TEXT ") %s\n", utsname()->sysname, utsname()->release, utsname()->version);
 	return 0;
 }

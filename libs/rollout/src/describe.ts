@@ -36,6 +36,8 @@ export const reasonCodes = {
   'NUDGE': 'Tasks that hold up the transition are woken.',
   'REVERSE': 'A stalled transition is turned round.',
   'REVERT': 'The patch is taken back.',
+  'CHECK': 'The kernel is asked while the host is watched.',
+  'CHECKED': 'The kernel was asked while the host is watched, and all is well.',
   'BAKED': 'The bake time is over.',
   'PATCHED': 'The kernel says the transition is complete.',
   'ALREADY_PATCHED': 'The kernel had the build active already.',

@@ -79,9 +79,10 @@ function checkStarts({ view, plan, targets, now, say }: Sight): void {
   if (view.state !== 'running') say(`${starts.length} hosts start while the rollout is ${view.state}`)
   const moved = pick(plan, 'move-rollout')[0]
   if (moved) say(`${starts.length} hosts start while the rollout moves to ${moved.to}`)
-  const turned = pick(plan, 'move-target').filter((one) => targetMeaning[one.from].counts !== 'bad' && targetMeaning[one.to].counts === 'bad').length
-  const stopping = new Set(pick(plan, 'stop-build').map((one) => one.buildId))
-  const fresh = view.builds.reduce((sum, build) => sum + (build.stopped || stopping.has(build.id) ? 0 : Math.max(0, bad(build.counts) - build.forgiven)), 0) + turned
+  const stopped = new Set([...pick(plan, 'stop-build').map((one) => one.buildId), ...view.builds.filter((build) => build.stopped).map((build) => build.id)])
+  const turned = pick(plan, 'move-target').filter((one) =>
+    targetMeaning[one.from].counts !== 'bad' && targetMeaning[one.to].counts === 'bad' && !stopped.has(targets.get(one.targetId)?.buildId ?? '')).length
+  const fresh = view.builds.reduce((sum, build) => sum + (stopped.has(build.id) ? 0 : Math.max(0, bad(build.counts) - build.forgiven)), 0) + turned
   if (fresh > view.strategy.errorsMax) say(`${starts.length} hosts start after ${fresh} went bad, ${view.strategy.errorsMax} are allowed`)
   for (const target of starts) {
     const wave = view.waves.find((one) => one.id === target.waveId)

@@ -188,6 +188,18 @@ describe('a host that goes well', () => {
     expect(lines(planned(aView({ active: [aTarget('a', 'baking', { touched: true, bakeUntil: noon, ...ended('look', anOutcome('healthy')) })] })))).toContain('t-a: baking → succeeded (HEALTHY)')
   })
 
+  it('is asked at the moments of the strategy while it is watched, and once more at the end', () => {
+    const strategy = { bakeMs: 600_000, checkAtMs: [60_000, 300_000, 900_000] }
+    const begins = planned(aView({ active: [aTarget('a', 'patched', { touched: true })], strategy }))
+    expect([setOf(begins, 't-a')?.bakeUntil, setOf(begins, 't-a')?.notBefore, begins.wakeAt]).toEqual([noon + 600_000, noon + 60_000, noon + 60_000])
+    const due = aTarget('a', 'baking', { touched: true, bakeUntil: noon + 540_000, notBefore: noon })
+    expect(lines(planned(aView({ active: [due], strategy })))).toContain('t-a: look (CHECK)')
+    const well = planned(aView({ active: [{ ...due, notBefore: null, ...ended('look', anOutcome('healthy')) }], strategy }))
+    expect([lines(well)[0], setOf(well, 't-a')?.notBefore]).toEqual(['t-a noted (CHECKED)', noon + 240_000])
+    const bad = planned(aView({ active: [{ ...due, notBefore: null, ...ended('look', anOutcome('unhealthy', { code: 'KERNEL_WARNING' })) }], strategy }))
+    expect(lines(bad)[0]).toBe('t-a: baking → failed (KERNEL_WARNING)')
+  })
+
   it('is not patched when another boot says so', () => {
     expect(lines(planned(aView({ active: [patched('a', { bootIdBefore: 'boot-0' })] })))[0]).toBe('b1 halted for t-a (REBOOTED)')
   })

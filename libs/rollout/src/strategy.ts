@@ -35,6 +35,8 @@ export interface Strategy {
   readonly inFlightMax: number
   /** Failure domains: limits on hosts in flight that share a label's value. */
   readonly groups?: readonly GroupLimit[]
+  /** So many people beside the author have to approve the plan before it starts; an approval is worth nothing after `expiresMs`. */
+  readonly approvals?: { readonly needed: number; readonly expiresMs: number }
   /**
    * Between rollouts that want the same host, or places under the installation's limit: the higher goes first. 0 to 100,
    * 50 unless given.
@@ -56,8 +58,10 @@ export interface Strategy {
    * rollout is held. 1 unless given; 0: any stopped build holds everything.
    */
   readonly stoppedBuildsMax?: number
-  /** How long a patched host is watched before it succeeds, milliseconds. */
+  /** How long a patched host is watched before it succeeds, milliseconds; at its end the kernel is asked once more. */
   readonly bakeMs: number
+  /** While it is watched, the kernel is asked at these moments too, milliseconds after it was patched; those beyond bakeMs do not count. */
+  readonly checkAtMs?: readonly number[]
   readonly stall: {
     /** A transition older than this is stalled, milliseconds. The kernel itself signals remaining tasks at about 15 s. */
     readonly afterMs: number
@@ -80,12 +84,16 @@ export const quorumLabel = 'quorum'
 
 export const priorityDefault = 50
 
+/** A plan that was approved a day ago was made for another fleet. */
+export const approvalExpiresMs = 24 * 60 * 60_000
+
 export const defaultStrategy: Strategy = {
   waves: [{ kind: 'percent', percent: 10 }, { kind: 'percent', percent: 40 }],
   canaryPerBuild: 1,
   inFlightMax: 50,
   errorsMax: 0,
   bakeMs: 10 * 60_000, // Nomad's min_healthy_time scaled to kernels (reference: at least 10 minutes)
+  checkAtMs: [60_000, 5 * 60_000, 15 * 60_000],
   stall: { afterMs: 30_000, acts: ['wait', 'nudge', 'reverse'], intervalMs: 15_000, intervalMaxMs: 300_000, giveUpMs: 30 * 60_000, onGiveUp: 'reverse' },
   retry: { attemptsMax: 4, firstMs: 2_000, maxMs: 60_000 },
   onFailure: 'hold',

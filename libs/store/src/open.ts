@@ -1,5 +1,6 @@
 // The store as the rest of Uptide holds it: one object, every question and every commit.
 import { applyMigrations } from './migrate/apply.js'
+import * as approvals from './commits/approvals.js'
 import * as claim from './commits/claim.js'
 import * as halts from './commits/halts.js'
 import * as hosts from './commits/hosts.js'
@@ -17,7 +18,7 @@ import * as haltViews from './views/halts.js'
 import * as rolloutView from './views/rollout-view.js'
 import { fleetLimit } from './views/room.js'
 
-const questionsAndCommits = { ...claim, ...halts, ...haltViews, ...hosts, ...operator, ...pacing, fleetLimit, ...patches, ...plan, ...reports, ...catalogue, ...events, ...rolloutView }
+const questionsAndCommits = { ...approvals, ...claim, ...halts, ...haltViews, ...hosts, ...operator, ...pacing, fleetLimit, ...patches, ...plan, ...reports, ...catalogue, ...events, ...rolloutView }
 
 type Bound<T> = { readonly [K in keyof T]: T[K] extends (db: Database, ...args: infer A) => infer R ? (...args: A) => R : never }
 

@@ -24,14 +24,17 @@ export function rolloutLines(rollout: Rollout): string {
     `${rollout.name}  ${rollout.state}${rollout.reason ? `: ${rollout.reason.says}` : ''}`,
     `  patch ${rollout.patch}, ${rollout.hosts} hosts: ${counts(rollout.counts)}`,
     `  by ${rollout.createdBy}, ${rollout.createdAt}; ended ${rollout.endedAt ?? 'not yet'}`,
+    ...(rollout.state === 'awaiting-approval' ? [`  waits for ${rollout.strategy.approvals?.needed ?? 0} approvals of plan ${rollout.planHash ?? '?'}: uptide rollout approve ${rollout.name} --reason TEXT`] : []),
+    ...rollout.approvals.map((one) => `  approved by ${one.principal}, ${one.at}: ${one.says}`),
     ...rollout.waves.map((wave) => `  ${wave.canary ? 'canary' : `wave ${wave.index + 1}`}  ${wave.state}  ${counts(wave.counts)}`),
+    ...rollout.builds.flatMap((build) => { const why = build.halted ?? build.stopped; return why ? [`  ${build.halted ? 'halted' : 'stopped'}  ${build.kernelRelease}: ${why.says}`] : [] }),
   ].join('\n')
 }
 
 async function create(tools: Tools, flags: StrategyFlags & WatchFlags & { draft?: boolean; watch?: boolean; planHash?: string }): Promise<void> {
   const rollout = await tools.client.call('rollout.create', { body: { ...askOf(flags), start: !flags.draft, ...(flags.planHash ? { planHash: flags.planHash } : {}) } })
   if (!flags.watch) { tools.result(rollout, `${rolloutLines(rollout)}\nFollow it: uptide rollout watch ${rollout.name}`); return }
-  tools.print(`${rollout.name} has started.`)
+  tools.print(rollout.state === 'awaiting-approval' ? rolloutLines(rollout) : `${rollout.name} has started.`)
   await watchRollout(tools, rollout.id, flags)
 }
 
@@ -75,6 +78,14 @@ export function rolloutCommands(uptide: Command): void {
     rollout.command(`${verb} <id>`).description(says).option('--reason <text>', 'recorded with the act')
       .action(action<[string, { reason?: string }]>(async ({ client, result }, id, flags) => {
         const after = await client.call(route, { params: { id }, body: flags.reason ? { reason: flags.reason } : {} })
+        result(after, rolloutLines(after))
+      }))
+  }
+  for (const [verb, route, says] of [['approve', 'rollout.approve', 'Approve its plan; never one\'s own. It starts when enough people have'], ['reject', 'rollout.reject', 'Reject its plan; the rollout is cancelled']] as const) {
+    rollout.command(`${verb} <id>`).description(says).requiredOption('--reason <text>', 'kept for good')
+      .option('--plan <hash>', 'the plan you have looked at; refused when it is another')
+      .action(action<[string, { reason: string; plan?: string }]>(async ({ client, result }, id, flags) => {
+        const after = await client.call(route, { params: { id }, body: { reason: flags.reason, ...(flags.plan ? { planHash: flags.plan } : {}) } })
         result(after, rolloutLines(after))
       }))
   }

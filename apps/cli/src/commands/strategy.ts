@@ -8,7 +8,7 @@ import { collect, labelsOf, wholeNumber } from './input.js'
 export interface StrategyFlags {
   patch: string; name?: string; all?: boolean; host?: string[]; label?: string[]; where?: string
   waves?: string; canary?: number; maxInFlight?: number; errors?: number; bake?: number
-  limit?: string[]; stoppedBuilds?: number; canaryLabel?: string[]; group?: string[]; priority?: number; weight?: number; countInFlight?: boolean
+  limit?: string[]; stoppedBuilds?: number; canaryLabel?: string[]; group?: string[]; priority?: number; weight?: number; approvals?: number; countInFlight?: boolean; checkAt?: string
   stallAfter?: number; stallActs?: string; stallEvery?: number; stallGiveUp?: number; onGiveUp?: 'reverse' | 'hold'
   retries?: number; onFailure?: 'hold' | 'revert-wave' | 'revert-all'
 }
@@ -32,6 +32,7 @@ export function strategyOptions(command: Command): Command {
     .option('--canary-label <key>', 'the canary covers every value of this label too; may be given often', collect)
     .option('--max-in-flight <n>', 'hosts at once', wholeNumber)
     .option('--group <label=n>', 'at most n hosts with the same value of the label at once, e.g. rack=1; may be given often', collect)
+    .option('--approvals <n>', 'so many people beside you approve the plan before it starts', wholeNumber)
     .option('--priority <n>', '0 to 100; the higher rollout goes first where two want the same host or place (50)', wholeNumber)
     .option('--weight <n>', 'part of the places among rollouts of one priority (1)', wholeNumber)
     .option('--limit <kind=n>', 'hold beyond so many failed, stalled or lost hosts: failed=5, lost=2%, stalled=10%/50 (of at least 50); may be given often', collect)
@@ -39,6 +40,7 @@ export function strategyOptions(command: Command): Command {
     .option('--count-in-flight', 'count hosts in flight as possible failures, so that no limit can be exceeded')
     .option('--errors <n>', 'hold when more hosts than this went bad', wholeNumber)
     .option('--bake <time>', 'how long a patched host is watched (10m)', timed)
+    .option('--check-at <times>', 'moments after patching at which the kernel is asked while a host is watched (1m,5m,15m)')
     .option('--stall-after <time>', 'a transition older than this is stalled (30s)', timed)
     .option('--stall-acts <list>', 'what is tried, in order: wait,nudge,reverse')
     .option('--stall-every <time>', 'first interval between two acts (15s)', timed)
@@ -104,7 +106,7 @@ export function askOf(flags: StrategyFlags): BodyOf<'rollout.plan'> {
       ...given('canaryPerBuild', flags.canary), ...given('inFlightMax', flags.maxInFlight), ...given('errorsMax', flags.errors),
       ...given('bakeMs', flags.bake), ...given('onFailure', flags.onFailure),
       ...given('canaryLabels', flags.canaryLabel), ...given('groups', flags.group ? groupsOf(flags.group) : undefined), ...given('limits', flags.limit ? limitsOf(flags.limit) : undefined),
-      ...given('stoppedBuildsMax', flags.stoppedBuilds), ...given('countInFlight', flags.countInFlight), ...given('priority', flags.priority), ...given('weight', flags.weight),
+      ...given('stoppedBuildsMax', flags.stoppedBuilds), ...given('countInFlight', flags.countInFlight), ...given('checkAtMs', flags.checkAt?.split(',').map((time) => timed(time.trim()))), ...given('approvals', flags.approvals === undefined ? undefined : { needed: flags.approvals }), ...given('priority', flags.priority), ...given('weight', flags.weight),
       stall: {
         ...given('afterMs', flags.stallAfter), ...given('acts', flags.stallActs?.split(',') as ('wait' | 'nudge' | 'reverse')[] | undefined),
         ...given('intervalMs', flags.stallEvery), ...given('giveUpMs', flags.stallGiveUp), ...given('onGiveUp', flags.onGiveUp),

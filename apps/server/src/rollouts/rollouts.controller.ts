@@ -43,6 +43,12 @@ export class RolloutsController {
   @Route('rollout.start')
   start(@inputOf() { params, body, principal }: Input<'rollout.start'>) { return this.rollouts.act(params['id'] ?? '', 'start', principal, body.reason) }
 
+  @Route('rollout.approve')
+  approve(@inputOf() { params, body, principal }: Input<'rollout.approve'>) { return this.rollouts.approve(params['id'] ?? '', { verdict: 'approved', ...body }, principal) }
+
+  @Route('rollout.reject')
+  reject(@inputOf() { params, body, principal }: Input<'rollout.reject'>) { return this.rollouts.approve(params['id'] ?? '', { verdict: 'rejected', ...body }, principal) }
+
   @Route('rollout.hold')
   hold(@inputOf() { params, body, principal }: Input<'rollout.hold'>) { return this.rollouts.act(params['id'] ?? '', 'hold', principal, body.reason) }
 

@@ -199,6 +199,23 @@ describe('a rollout', () => {
     expect((await act('rollout.resume')).problem.code).toBe('ROLLOUT_STATE')
   })
 
+  it('waits for the approval of somebody else, when its strategy asks for one', async () => {
+    const body = { patch: 'fix', name: 'four-eyes', selection: { hosts: ['b-1'] }, strategy: { bakeMs: 0, approvals: { needed: 1 } } }
+    const alone = await api.call('rollout.create', { body })
+    expect(alone.problem).toMatchObject({ status: 422, code: 'IMPOSSIBLE_STRATEGY', at: [{ path: 'strategy.approvals.needed' }] })
+    const ann = (await api.call('token.create', { body: { name: 'ann' } })).body.secret
+    const made = (await api.call('rollout.create', { body })).body
+    expect([made.state, made.approvals]).toEqual(['awaiting-approval', []])
+    const ask = { params: { id: made.id }, body: { reason: 'I have looked at it' } }
+    expect((await api.call('rollout.start', { params: { id: made.id }, body: {} })).problem.code).toBe('ROLLOUT_STATE')
+    expect((await api.call('rollout.approve', ask)).problem.code).toBe('OWN_ROLLOUT')
+    expect((await api.call('rollout.approve', { ...ask, body: { ...ask.body, planHash: 'another' } }, ann)).problem.code).toBe('PLAN_CHANGED')
+    const approved = (await api.call('rollout.approve', { ...ask, body: { ...ask.body, planHash: made.planHash ?? '' } }, ann)).body
+    expect(approved.approvals).toMatchObject([{ principal: 'token:ann', says: 'I have looked at it' }])
+    await until('it has ended', async () => (await api.call('rollout.show', { params: { id: made.id } })).body.state === 'succeeded')
+    expect((await api.call('rollout.reject', ask, ann)).problem.code).toBe('NOT_WAITING')
+  })
+
   it('takes names of its own when many are created at once', async () => {
     const made = await Promise.all(Array.from({ length: 4 }, () => api.call('rollout.create', { body: { patch: 'fix', selection: { hosts: ['b-2'] }, start: false } })))
     expect(made.map((one) => one.body.name).sort()).toEqual(['fix-3', 'fix-4', 'fix-5', 'fix-6'])

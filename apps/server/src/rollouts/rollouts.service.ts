@@ -1,7 +1,7 @@
 // Rollouts as operators command them. Every act is a commit and a ring; what follows is reconcile's.
 import { Injectable } from '@nestjs/common'
 import type { Rollout } from '@uptide/contracts/api'
-import { type RolloutAct, sharesOf } from '@uptide/rollout'
+import { type RolloutAct, sharesOf, type Strategy } from '@uptide/rollout'
 import type { RolloutRow } from '@uptide/store'
 import { refuse } from '../http/problem.js'
 import { Parts } from '../roles/parts.js'
@@ -30,9 +30,10 @@ export class RolloutsService {
       const first = planned.skipped[0]
       throw refuse(422, 'NOTHING_TO_DO', planned.skipped.length === 0 ? 'The selection names no host.' : `None of the ${planned.skipped.length} hosts can be patched; ${first?.name}: ${first?.reason.says}`, { at: planned.skipped.slice(0, 20).map((one) => ({ path: one.name, says: one.reason.says })) })
     }
+    await this.mustBeApprovable(planned.strategy, principal)
     const made = await this.named(ask, planned, principal)
     if (!made.ok) throw refuse(409, 'NAME_TAKEN', `There is a rollout ${made.name} already.`)
-    if (ask.start) await this.parts.queues.ringRollout(made.id)
+    if (ask.start && !planned.strategy.approvals) await this.parts.queues.ringRollout(made.id)
     return rolloutShape(await this.row(made.id))
   }
 
@@ -64,6 +65,23 @@ export class RolloutsService {
     if (!done.ok) throw refuse(409, 'ROLLOUT_STATE', done.says)
     await this.parts.queues.ringRollout(row.id)
     return rolloutShape(await this.row(row.id))
+  }
+
+  async approve(id: string, ask: { verdict: 'approved' | 'rejected'; reason: string; planHash?: string | undefined }, principal: string): Promise<Rollout> {
+    const row = await this.row(id)
+    const done = await this.parts.store.approveRollout(row.id, { verdict: ask.verdict, says: ask.reason, ...(ask.planHash === undefined ? {} : { planHash: ask.planHash }) }, principal)
+    if (!done.ok) throw refuse(409, done.code, done.says)
+    if (done.scheduled) await this.parts.queues.ringRollout(row.id)
+    return rolloutShape(await this.row(row.id))
+  }
+
+  /** Approvals that nobody could give would be found out at night. */
+  private async mustBeApprovable({ approvals }: Strategy, principal: string): Promise<void> {
+    if (!approvals) return
+    const others = (await this.parts.store.listTokens()).filter((token) => token.revokedAt === null && `token:${token.name}` !== principal).length
+    if (others >= approvals.needed) return
+    const says = `${approvals.needed} ${approvals.needed === 1 ? 'approval is' : 'approvals are'} needed and ${others === 0 ? 'there is nobody else' : `only ${others} others can give one`}; create tokens for more people: uptide token create NAME`
+    throw refuse(422, 'IMPOSSIBLE_STRATEGY', `This strategy cannot be carried out: ${says}`, { at: [{ path: 'strategy.approvals.needed', says }] })
   }
 
   async revert(id: string, ask: { reason?: string | undefined; hosts?: string[] | undefined }, principal: string): Promise<Rollout> {

@@ -17,6 +17,8 @@ export function rolloutShape(row: RolloutRow): Rollout {
     waves: row.waves.map((wave) => ({ id: wave.id, index: wave.index, canary: wave.canary, state: wave.state, hosts: wave.hosts, counts: { ...wave.counts } as Record<string, number> })),
     builds: row.builds.map((build) => ({ id: build.id, kernelRelease: build.kernel, counts: { ...build.counts } as Record<string, number>, proven: build.proven, stopped: reasonOf(build.stopped), halted: reasonOf(build.halted) })),
     hosts: row.waves.reduce((sum, wave) => sum + wave.hosts, 0), counts,
+    planHash: (row.plan as { planHash?: string } | null)?.planHash ?? null,
+    approvals: row.approvals.map((one) => ({ ...one, at: one.at.toISOString(), expiresAt: one.expiresAt.toISOString() })),
     createdAt: row.createdAt.toISOString(), createdBy: row.createdBy, startedAt: row.startedAt?.toISOString() ?? null, endedAt: row.endedAt?.toISOString() ?? null,
   }
 }

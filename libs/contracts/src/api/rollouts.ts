@@ -19,11 +19,13 @@ export const strategy = z.object({
   countInFlight: z.boolean().optional(),
   canaryLabels: z.array(labelKey).max(5).optional(),
   groups: z.array(z.strictObject({ label: labelKey, max: z.number().int().min(1).max(10_000) })).max(10).optional(),
+  approvals: z.strictObject({ needed: z.number().int().min(1).max(5), expiresMs: z.number().int().min(60_000).max(30 * day).default(day) }).optional(),
   priority: z.number().int().min(0).max(100).optional(),
   weight: z.number().int().min(1).max(100).optional(),
   limits: z.strictObject({ failed: limit.optional(), stalled: limit.optional(), lost: limit.optional() }).optional(),
   stoppedBuildsMax: z.number().int().min(0).max(1_000).optional(),
   bakeMs: ms(7 * day),
+  checkAtMs: z.array(ms(7 * day)).max(20).optional(),
   stall: z.object({
     afterMs: ms(day), acts: z.array(z.enum(['wait', 'nudge', 'reverse'])).max(20),
     intervalMs: ms(day), intervalMaxMs: ms(day), giveUpMs: ms(7 * day), onGiveUp: z.enum(['reverse', 'hold']),
@@ -76,6 +78,7 @@ export const rolloutBuild = z.object({
 export const rollout = z.object({
   id, name, kind: z.enum(['patch', 'revert']), patch: z.string(), state: rolloutState, reason: reason.nullable(), strategy,
   waves: z.array(wave), builds: z.array(rolloutBuild), hosts: z.number().int(), counts: z.record(z.string(), z.number().int()),
+  planHash: z.string().nullable(), approvals: z.array(z.object({ principal: z.string(), says: z.string(), at, expiresAt: at })),
   createdAt: at, createdBy: z.string(), startedAt: at.nullable(), endedAt: at.nullable(),
 })
 export type Rollout = z.infer<typeof rollout>
@@ -92,6 +95,9 @@ export type Target = z.infer<typeof target>
 export const targetQuery = pageQuery.extend({ state: targetState.optional(), wave: z.coerce.number().int().min(0).max(10_000).optional() })
 
 export const actReason = z.object({ reason: prose(500).optional() })
+/** Why is kept for good. `planHash`: refuse when the plan is not the one that was looked at. */
+export const approvalAsk = z.strictObject({ reason: prose(500).min(3), planHash: z.string().max(100).optional() })
+
 /** The installation's own limit on hosts in flight, for all rollouts together; null: none. */
 export const pacing = z.strictObject({ inFlightMax: z.number().int().min(1).max(100_000).nullable() })
 

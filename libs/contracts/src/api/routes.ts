@@ -56,6 +56,8 @@ export const routes = {
   'rollout.show': { method: 'GET', path: '/api/v1/rollouts/:id', access: 'token', says: 'One rollout, by id or name', reply: rollouts.rollout },
   'rollout.targets': { method: 'GET', path: '/api/v1/rollouts/:id/targets', access: 'token', says: 'Its targets, with state, reason and progress', query: rollouts.targetQuery, reply: page(rollouts.target) },
   'rollout.start': { method: 'POST', path: '/api/v1/rollouts/:id/start', access: 'token', says: 'Start a draft', body: rollouts.actReason, reply: rollouts.rollout },
+  'rollout.approve': { method: 'POST', path: '/api/v1/rollouts/:id/approve', access: 'token', says: 'Approve the plan; never one\'s own. It starts when enough people have', body: rollouts.approvalAsk, reply: rollouts.rollout },
+  'rollout.reject': { method: 'POST', path: '/api/v1/rollouts/:id/reject', access: 'token', says: 'Reject the plan; the rollout is cancelled', body: rollouts.approvalAsk, reply: rollouts.rollout },
   'rollout.hold': { method: 'POST', path: '/api/v1/rollouts/:id/hold', access: 'token', says: 'No new starts; what runs is followed to its end', body: rollouts.actReason, reply: rollouts.rollout },
   'rollout.resume': { method: 'POST', path: '/api/v1/rollouts/:id/resume', access: 'token', says: 'Go on; the errors so far are accepted', body: rollouts.actReason, reply: rollouts.rollout },
   'rollout.cancel': { method: 'POST', path: '/api/v1/rollouts/:id/cancel', access: 'token', says: 'Start nothing more, ever; patched hosts stay patched', body: rollouts.actReason, reply: rollouts.rollout },

@@ -80,6 +80,7 @@ export class MemoryStore {
     const rows = [...this.targets.values()]
     const begun = this.waves.filter((wave) => wave.state !== 'passed' && wave.state !== 'pending')
     const asked = begun.length > 0 ? begun : this.waves.filter((wave) => wave.state === 'pending').slice(0, 1)
+    const byWave = this.counts((row) => row.waveId)
     const builds = this.buildViews()
     const failedWaves = new Set(this.strategy.onFailure === 'revert-wave' ? this.waves.filter((wave) => wave.state === 'failed').map((wave) => wave.id) : [])
     const due = (row: TargetRow): number => (row.notBefore !== null && row.notBefore > now ? row.notBefore : 0)
@@ -89,7 +90,7 @@ export class MemoryStore {
     const show = (list: readonly TargetRow[]): TargetView[] => list.map((row) => this.shown(row, now))
     return {
       id: 'r1', kind: 'patch', state: this.state, generation: this.generation, strategy: this.strategy, builds,
-      waves: this.waves.map((wave) => ({ ...wave, counts: this.counts((row) => row.waveId === wave.id), heldBack: free.filter((row) => row.waveId === wave.id && heldBack.has(row.buildId ?? '')).length })),
+      waves: this.waves.map((wave) => ({ ...wave, counts: byWave.get(wave.id) ?? {}, heldBack: heldBack.size === 0 ? 0 : free.filter((row) => row.waveId === wave.id && heldBack.has(row.buildId ?? '')).length })),
       active: show(rows.filter((row) => this.isActive(row))),
       candidates: show(this.next(builds, free.filter((row) => asked.some((wave) => wave.id === row.waveId)).sort((a, b) => due(a) - due(b) || (a.waveId < b.waveId ? -1 : a.waveId > b.waveId ? 1 : a.hostName < b.hostName ? -1 : 1)))),
       revertible: show(rows.filter((row) => row.touched && revertibleStates.has(row.state) && !this.isActive(row) && !stuck(row)
@@ -98,14 +99,20 @@ export class MemoryStore {
     }
   }
 
-  private counts(pick: (row: TargetRow) => boolean): Partial<Record<TargetState, number>> {
-    const counts: Partial<Record<TargetState, number>> = {}
-    for (const row of this.targets.values()) if (pick(row)) counts[row.state] = (counts[row.state] ?? 0) + 1
-    return counts
+  private counts(keyOf: (row: TargetRow) => string): Map<string, Partial<Record<TargetState, number>>> {
+    const all = new Map<string, Partial<Record<TargetState, number>>>()
+    for (const row of this.targets.values()) {
+      const key = keyOf(row)
+      const counts = all.get(key) ?? {}
+      counts[row.state] = (counts[row.state] ?? 0) + 1
+      all.set(key, counts)
+    }
+    return all
   }
 
   private buildViews(): BuildView[] {
-    return [...this.builds].map(([id, build]) => ({ ...build, id, proven: this.proven.has(id), elsewhere: 0, counts: this.counts((row) => row.buildId === id) }))
+    const counts = this.counts((row) => row.buildId ?? '')
+    return [...this.builds].map(([id, build]) => ({ ...build, id, proven: this.proven.has(id), elsewhere: 0, counts: counts.get(id) ?? {} }))
   }
 
   /** Those that may start, up to the budget; then one of each build that may not. Of a build with a limit there is one at most. */

@@ -36,7 +36,7 @@ function fleetOf(chance: Chance, temperOf: (kernel: string) => Temper): Fleet {
 const strategyOf = (chance: Chance): Strategy => ({
   waves: chance.pick<Strategy['waves']>([[], [{ kind: 'percent', percent: 10 }, { kind: 'percent', percent: 40 }], [{ kind: 'count', hosts: 7 }]]),
   canaryPerBuild: chance.whole(1, 2), inFlightMax: chance.pick([1, 3, 8, 20, 100]), errorsMax: chance.pick([0, 1, 5, 100]), countInFlight: chance.happens(0.2),
-  bakeMs: chance.pick([0, 5_000, 600_000]),
+  bakeMs: chance.pick([0, 5_000, 600_000]), checkAtMs: chance.pick([[], [60_000, 300_000]]),
   stall: { ...defaultStrategy.stall, acts: chance.pick<Strategy['stall']['acts']>([[], ['wait', 'nudge', 'reverse'], ['nudge'], ['reverse']]), giveUpMs: chance.pick([120_000, 1_800_000]), onGiveUp: chance.pick(['reverse', 'hold'] as const) },
   retry: { attemptsMax: chance.whole(1, 4), firstMs: 2_000, maxMs: 60_000 },
   onFailure: chance.pick(['hold', 'revert-wave', 'revert-all'] as const),
@@ -146,7 +146,7 @@ describe('a calm world', () => {
   it('patches every host once, in as many attempts as there are steps to take', () => {
     eachSeed(40, (seed) => {
       const chance = seeded(seed)
-      const strategy = { ...strategyOf(chance), errorsMax: 0 }
+      const strategy = { ...strategyOf(chance), errorsMax: 0, checkAtMs: [] }
       const { wanted, hosts } = fleetOf(chance, () => 'sound')
       const world = new World({ waves: makeWaves(wanted, strategy), strategy, hosts, faults: noFaults, chance, onStandstill: () => null })
       world.run()

@@ -1,6 +1,7 @@
 // Targets in flight without an open attempt: what comes next, by state.
 import type { TargetState } from '../states.js'
 import type { TargetView } from '../view.js'
+import { nextCheckAt } from './bake.js'
 import { orderNext } from './budget.js'
 import { because, type Draft } from './draft.js'
 import { lost, retry, retryRevert } from './retry.js'
@@ -25,13 +26,16 @@ const byState: Partial<Record<TargetState, Follow>> = {
   checking: interrupted, staging: interrupted, loading: interrupted, transitioning: interrupted,
   patched: (draft, target) => {
     const { bakeMs } = draft.view.strategy
-    draft.move(target, 'baking', because('BAKING', `It is watched for ${Math.round(bakeMs / 1000)} s.`), { bakeUntil: draft.now + bakeMs, looks: 0, notBefore: null })
-    draft.wakeBy(draft.now + bakeMs)
+    const bakeUntil = draft.now + bakeMs
+    const notBefore = nextCheckAt(draft.view.strategy, bakeUntil, draft.now)
+    draft.move(target, 'baking', because('BAKING', `It is watched for ${Math.round(bakeMs / 1000)} s.`), { bakeUntil, looks: 0, notBefore })
+    draft.wakeBy(notBefore)
   },
   baking: (draft, target) => {
-    const until = Math.max(target.bakeUntil ?? draft.now, target.notBefore ?? draft.now)
-    if (until > draft.now) draft.wait(target, because('baking', 'It is patched and watched.'), until)
-    else orderNext(draft, target, 'look', because('BAKED', 'Its bake time is over; the kernel is asked once more.'), { notBefore: null })
+    const at = target.notBefore ?? (cutOff(target) ? draft.now : (target.bakeUntil ?? draft.now))
+    const over = (target.bakeUntil ?? draft.now) <= draft.now
+    if (at > draft.now) draft.wait(target, because('baking', 'It is patched and watched.'), at)
+    else orderNext(draft, target, 'look', over ? because('BAKED', 'Its bake time is over; the kernel is asked once more.') : because('CHECK', 'The kernel is asked while the host is watched.'), { notBefore: null })
   },
   stalled: followStalled,
   lost: (draft, target) => {

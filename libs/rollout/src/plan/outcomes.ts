@@ -3,6 +3,7 @@ import type { Reason } from '../decisions.js'
 import type { Outcome } from '../outcome.js'
 import { targetMeaning } from '../states.js'
 import type { AttemptView, TargetView } from '../view.js'
+import { nextCheckAt } from './bake.js'
 import { because, type Draft } from './draft.js'
 import { lookAgain, lost, retry, retryRevert } from './retry.js'
 import { stalledOnTheWayBack } from './stalled.js'
@@ -13,18 +14,29 @@ type Take<K extends Outcome['kind']> = (at: Taken, outcome: Extract<Outcome, { k
 const healthy = because('HEALTHY', 'The kernel says it is patched, and the host stayed well while it was watched.')
 const back = because('BACK', 'The host is back, still patched.')
 
+const nextLook = (draft: Draft, bakeUntil: number): number => Math.max(draft.now, nextCheckAt(draft.view.strategy, bakeUntil, draft.now))
+
+/** Well at a check: it is watched on; well at the end of its bake: it has succeeded. */
+function stayedWell(draft: Draft, target: TargetView): void {
+  const { bakeUntil } = target
+  if (bakeUntil === null || bakeUntil <= draft.now) { draft.move(target, 'succeeded', healthy); return }
+  const notBefore = nextLook(draft, bakeUntil)
+  draft.note(target, because('CHECKED', 'The kernel was asked while the host is watched; all is well.'), { notBefore, looks: 0 })
+  draft.wakeBy(notBefore)
+}
+
 const table: { readonly [K in Outcome['kind']]: Take<K> } = {
   patched: ({ draft, target, attempt }, outcome) => {
     // A revert that finds the patch active has not worked; a reverse that came too late leaves a good patch alone.
     if (target.state === 'reverting' && attempt.kind === 'revert') { retryRevert(draft, target, 'STILL_ACTIVE'); return }
-    if (target.state === 'baking') { draft.move(target, 'succeeded', healthy); return }
-    if (target.state === 'lost' && target.bakeUntil !== null) { draft.move(target, 'baking', back, { touched: true, notBefore: null }); return }
+    if (target.state === 'baking') { stayedWell(draft, target); return }
+    if (target.state === 'lost' && target.bakeUntil !== null) { draft.move(target, 'baking', back, { touched: true, notBefore: nextLook(draft, target.bakeUntil) }); return }
     const took = outcome.transitionMs === null ? '' : ` The transition took ${outcome.transitionMs} ms.`
     draft.move(target, 'patched', because(outcome.already ? 'ALREADY_PATCHED' : 'PATCHED', outcome.already ? 'The kernel had this build active already.' : `The kernel says the transition is complete.${took}`), { touched: true, stall: null })
   },
   healthy: ({ draft, target }) => {
-    if (target.state === 'baking') draft.move(target, 'succeeded', healthy)
-    else if (target.state === 'lost' && target.bakeUntil !== null) draft.move(target, 'baking', back, { notBefore: null })
+    if (target.state === 'baking') stayedWell(draft, target)
+    else if (target.state === 'lost' && target.bakeUntil !== null) draft.move(target, 'baking', back, { notBefore: nextLook(draft, target.bakeUntil) })
     else draft.move(target, 'patched', because('PATCHED', 'The kernel says the transition is complete.'), { touched: true, stall: null })
   },
   unhealthy: ({ draft, target }, outcome) => {

@@ -51,6 +51,6 @@ export function aView(parts: Partial<Omit<RolloutView, 'strategy'>> & { readonly
   for (const wave of waves) for (const [state, n] of Object.entries(wave.counts) as [TargetState, number][]) all[state] = (all[state] ?? 0) + n
   return {
     id: 'r1', kind: 'patch', state: 'running', generation: 1, waves, builds: [aBuild('b1', all, { forgiven })], active: [], candidates: [], revertible: [], unreverted: 0, room: null,
-    pending: parts.candidates?.length ?? 0, ...rest, strategy: { ...defaultStrategy, ...strategy },
+    pending: parts.candidates?.length ?? 0, ...rest, strategy: { ...defaultStrategy, checkAtMs: [], ...strategy },
   }
 }

@@ -27,7 +27,7 @@ export async function createRollout(db: Database, made: NewRollout, principal: P
   const id = newId()
   try {
     return await write(db, principal, async ({ tx, emit }) => {
-      await tx.rollout.create({ data: { id, name: made.name, kind: 'patch', patchId: made.patchId, strategy: made.strategy as object, plan: storable(made.plan), state: made.start ? 'scheduled' : 'draft', createdBy: principal } })
+      await tx.rollout.create({ data: { id, name: made.name, kind: 'patch', patchId: made.patchId, strategy: made.strategy as object, plan: storable(made.plan), planSha256: sha256Hex(canonicalJson(storable(made.plan))), state: made.start ? (made.strategy.approvals ? 'awaiting-approval' : 'scheduled') : 'draft', createdBy: principal } })
       const waves = made.waves.map((wave, index) => ({ id: newId(), index, ...wave }))
       await tx.wave.createMany({ data: waves.map((wave) => ({ id: wave.id, rolloutId: id, index: wave.index, canary: wave.canary, hosts: wave.targets.length })) })
       const rows = [
@@ -42,7 +42,7 @@ export async function createRollout(db: Database, made: NewRollout, principal: P
           FROM jsonb_to_recordset(${JSON.stringify(slice)}::jsonb) AS x(id uuid, "waveId" uuid, "hostId" uuid, "hostName" text, "buildId" uuid, state text, reason jsonb, groups text[], quorum text)`
       }
       await tx.$executeRaw`INSERT INTO rollout_builds (rollout_id, build_id) SELECT DISTINCT rollout_id, build_id FROM targets WHERE rollout_id = ${id}::uuid AND build_id IS NOT NULL`
-      emit({ kind: 'rollout.created', rolloutId: id, data: { name: made.name, state: made.start ? 'scheduled' : 'draft', hosts: rows.length - made.skipped.length, skipped: made.skipped.length, waves: made.waves.length, planSha256: sha256Hex(canonicalJson(storable(made.plan))), strategy: made.strategy } })
+      emit({ kind: 'rollout.created', rolloutId: id, data: { name: made.name, state: made.start ? (made.strategy.approvals ? 'awaiting-approval' : 'scheduled') : 'draft', hosts: rows.length - made.skipped.length, skipped: made.skipped.length, waves: made.waves.length, planSha256: sha256Hex(canonicalJson(storable(made.plan))), strategy: made.strategy } })
       return { ok: true as const, id }
     })
   } catch (error) {
@@ -66,11 +66,11 @@ export type ActDone = { readonly ok: true } | { readonly ok: false; readonly say
 /** Carries out an act, if the rollout's state allows it now. Resuming accepts the errors so far. */
 export async function actOnRollout(db: Database, rolloutId: string, act: RolloutAct, principal: Principal, says?: string): Promise<ActDone> {
   return write<ActDone>(db, principal, async ({ tx, emit, undo }) => {
-    const [row] = await tx.$queryRaw<{ state: RolloutState; name: string }[]>`SELECT state, name FROM rollouts WHERE id = ${rolloutId}::uuid FOR UPDATE`
+    const [row] = await tx.$queryRaw<{ state: RolloutState; name: string; needs: boolean }[]>`SELECT state, name, uptide_approvals_needed(strategy) > 0 AS needs FROM rollouts WHERE id = ${rolloutId}::uuid FOR UPDATE`
     if (!row) return undo({ ok: false, says: 'There is no such rollout.' })
     const refusal = whyNot(act, row.state)
     if (refusal) return undo({ ok: false, says: refusal })
-    const to = act === 'start' ? 'scheduled' : rolloutActs[act].to
+    const to = act !== 'start' ? rolloutActs[act].to : row.needs && row.state === 'draft' ? 'awaiting-approval' : 'scheduled'
     if (act === 'resume') await acceptErrors(tx, rolloutId)
     const reason = { code: `OPERATOR_${act.toUpperCase()}`, says: says ?? `${principal} asked to ${act}.` }
     if (to !== row.state) {

@@ -60,6 +60,7 @@ export async function loadCredential(db: Database, id: string): Promise<{ id: st
 export interface RolloutRow {
   readonly id: string; readonly name: string; readonly kind: string; readonly patch: string; readonly state: RolloutState; readonly reason: unknown; readonly strategy: Strategy
   readonly plan: unknown; readonly createdAt: Date; readonly createdBy: string; readonly startedAt: Date | null; readonly endedAt: Date | null
+  readonly approvals: readonly { readonly principal: string; readonly says: string; readonly at: Date; readonly expiresAt: Date }[]
   readonly builds: readonly { readonly id: string; readonly kernel: string; readonly proven: boolean; readonly counts: Counts; readonly stopped: unknown; readonly halted: unknown }[]
   readonly waves: readonly { readonly id: string; readonly index: number; readonly canary: boolean; readonly state: WaveState; readonly hosts: number; readonly counts: Readonly<Partial<Record<TargetState, number>>> }[]
 }
@@ -68,6 +69,7 @@ type Counts = Readonly<Partial<Record<TargetState, number>>>
 
 const openHalts = { where: { releasedAt: null }, select: { reason: true } } as const
 const withWaves = {
+  approvals: { where: { voidedAt: null }, orderBy: { at: 'asc' }, select: { principal: true, says: true, at: true, expiresAt: true } },
   patch: { select: { name: true } }, waves: { orderBy: { index: 'asc' }, include: { counts: true } },
   builds: { include: { build: { select: { kernelRelease: true, provenAt: true, artefact: { select: { halts: openHalts } } } } } },
 } as const satisfies Prisma.RolloutInclude

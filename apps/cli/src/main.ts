@@ -8,6 +8,7 @@ import { haltCommands } from './commands/halt.js'
 import { pacingCommands } from './commands/pacing.js'
 import { patchCommands } from './commands/patch.js'
 import { rolloutCommands } from './commands/rollout.js'
+import { scheduleCommands } from './commands/schedule.js'
 import { simCommands } from './commands/sim.js'
 import { tokenCommands } from './commands/token.js'
 import { jsonOption } from './command.js'
@@ -31,7 +32,7 @@ Start here:
 
 Exit codes:
 ${Object.values(exitCodes).map((one) => `  ${String(one.code).padStart(2)}  ${one.says}`).join('\n')}`)
-  for (const add of [loginCommand, hostCommands, patchCommands, haltCommands, pacingCommands, rolloutCommands, eventCommands, tokenCommands, simCommands]) add(uptide)
+  for (const add of [loginCommand, hostCommands, patchCommands, haltCommands, pacingCommands, rolloutCommands, eventCommands, tokenCommands, scheduleCommands, simCommands]) add(uptide)
   const inherit = (command: Command): void => { for (const child of command.commands) { child.exitOverride(); inherit(child) } }
   inherit(uptide)
   return uptide

@@ -18,6 +18,7 @@ export const reasonCodes = {
   'retry-later': 'Its next try has its time.',
   'host-busy': 'Another rollout is at work on the host.',
   'budget': 'As many hosts are in flight as may be.',
+  'window': 'No window of its schedule is open.',
   'quorum': 'Another host of its quorum is in flight.',
   'group': 'As many hosts of its group are in flight as may be.',
   'fleet-budget': 'Other rollouts have the places that the installation allows.',

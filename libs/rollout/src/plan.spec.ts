@@ -104,6 +104,27 @@ describe('what shares something', () => {
   })
 })
 
+describe('a schedule', () => {
+  const schedule = { startAt: null, windows: [], blackouts: [] }
+  const shut = { open: false, changesAt: noon + 3_600_000, says: 'Outside every window.' }
+
+  it('keeps hosts and whole rollouts from starting outside its windows, says so, and wakes when one opens', () => {
+    const waiting = planned(aView({ state: 'scheduled', candidates: pendings(1), strategy: { schedule }, window: shut }))
+    expect([lines(waiting), waits(waiting), waiting.wakeAt]).toEqual([[], ['t-p0: window'], noon + 3_600_000])
+    const running = planned(aView({ candidates: pendings(1, { tries: 1, notBefore: noon - 1 }), strategy: { schedule }, window: shut }))
+    expect([lines(running), waits(running), running.wakeAt]).toEqual([[], ['t-p0: window'], noon + 3_600_000])
+    expect(lines(planned(aView({ candidates: pendings(1), strategy: { schedule }, window: { ...shut, open: true } })))).toEqual(['t-p0: apply (START)'])
+  })
+
+  it('that nobody worked out is closed', () => { expect(waits(planned(aView({ candidates: pendings(1), strategy: { schedule } })))).toEqual(['t-p0: window']) })
+
+  it('does not keep hosts in flight from their end, nor from going back', () => {
+    const active = [patched('a'), aTarget('b', 'reverting', { touched: true })]
+    expect(lines(planned(aView({ state: 'reverting', active, strategy: { schedule }, window: shut })))).toEqual(['t-a: transitioning → patched (PATCHED)', 't-b: revert (REVERT)'])
+    expect(lines(planned(aView({ active: [patched('a')], strategy: { schedule }, window: shut })))).toEqual(['t-a: transitioning → patched (PATCHED)'])
+  })
+})
+
 describe('a build', () => {
   const waves = [aWave(0, 'passed', { skipped: 1 }), aWave(1, 'running', { pending: 3 })]
 

@@ -1,7 +1,7 @@
 // The decider. Pure: the same view and the same moment give the same plan, byte for byte.
 import type { Plan } from './decisions.js'
 import { chaseAttempt } from './plan/attempts.js'
-import { startReverts, startTargets } from './plan/budget.js'
+import { closed, startReverts, startTargets } from './plan/budget.js'
 import { because, Draft } from './plan/draft.js'
 import { endRollout } from './plan/endings.js'
 import { followTarget } from './plan/follow.js'
@@ -28,6 +28,8 @@ export function plan(view: RolloutView, now: number, rules: PlanRules = defaultR
     for (const target of view.candidates) draft.wait(target, because('not-started', `The rollout is ${view.state}.`))
     return draft.done()
   }
+  const shut = closed(draft)
+  if (view.state === 'scheduled' && shut) { for (const target of view.candidates) draft.wait(target, shut.reason, shut.until); if (shut.until !== undefined) draft.wakeBy(shut.until); return draft.done() }
   if (view.state === 'scheduled') draft.decide({ do: 'move-rollout', to: 'running', reason: because('START', 'The rollout starts.') })
   for (const target of view.active) planTarget(draft, target)
   const stopped = enforceThreshold(draft)

@@ -1,5 +1,7 @@
 // What an operator may say about how a rollout proceeds (DESIGN §7). 2 of 5 adds the rest beside these.
 
+import type { Schedule } from './schedule.js'
+
 /**
  * A wave's size: so many hosts, so many percent of the rollout's hosts, rounded up, or all that answer to a selector and
  * are in no wave before. Sizes are slices, not running totals.
@@ -35,6 +37,8 @@ export interface Strategy {
   readonly inFlightMax: number
   /** Failure domains: limits on hosts in flight that share a label's value. */
   readonly groups?: readonly GroupLimit[]
+  /** When hosts may start; absent: always. */
+  readonly schedule?: Schedule
   /** So many people beside the author have to approve the plan before it starts; an approval is worth nothing after `expiresMs`. */
   readonly approvals?: { readonly needed: number; readonly expiresMs: number }
   /**

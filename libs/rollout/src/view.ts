@@ -1,5 +1,6 @@
 // What plan() is shown. Its size is bounded by what is in flight, never by the fleet (DESIGN §3).
 import type { AttemptKind, Outcome } from './outcome.js'
+import type { WindowState } from './schedule.js'
 import type { AttemptState, RolloutState, TargetState, WaveState } from './states.js'
 import type { Reason } from './decisions.js'
 import type { StallAct, Strategy } from './strategy.js'
@@ -114,6 +115,8 @@ export interface RolloutView {
   readonly revertible: readonly TargetView[]
   /** Hosts whose revert failed: they may still hold our module, and nothing more is tried. */
   readonly unreverted: number
+  /** What the strategy's schedule comes to now; null: it has none, or nobody worked it out, and then nothing starts. */
+  readonly window: WindowState | null
   /** Places that other rollouts leave under the installation's limit, for this one's hosts in flight; null: no such limit. */
   readonly room: number | null
   /** Pending targets without an open attempt in the whole rollout. */

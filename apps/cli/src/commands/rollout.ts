@@ -5,6 +5,7 @@ import { table } from '../output/table.js'
 import { counts } from '../output/words.js'
 import { watchOptions, watchRollout, type WatchFlags } from '../watch/watch.js'
 import { collect } from './input.js'
+import { type ScheduleFlags, scheduleOf, scheduleOptions } from './schedule.js'
 import { askOf, strategyOptions, type StrategyFlags } from './strategy.js'
 
 type PlanReply = ReplyOf<'rollout.plan'>
@@ -19,6 +20,13 @@ export function planLines(plan: PlanReply): string {
   return [`${plan.patch} to ${plan.hosts} hosts in ${plan.waves.length} waves`, ...waves, ...skipped, ...plan.says.map((line) => `  ${line}`), `  plan ${plan.planHash}`].join('\n')
 }
 
+/** What was asked, with its schedule: calendars are read by the server first. */
+async function withSchedule(tools: Tools, flags: StrategyFlags & ScheduleFlags): Promise<ReturnType<typeof askOf>> {
+  const ask = askOf(flags)
+  const schedule = await scheduleOf(tools, flags)
+  return schedule ? { ...ask, strategy: { ...ask.strategy, schedule } } : ask
+}
+
 export function rolloutLines(rollout: Rollout): string {
   return [
     `${rollout.name}  ${rollout.state}${rollout.reason ? `: ${rollout.reason.says}` : ''}`,
@@ -31,8 +39,8 @@ export function rolloutLines(rollout: Rollout): string {
   ].join('\n')
 }
 
-async function create(tools: Tools, flags: StrategyFlags & WatchFlags & { draft?: boolean; watch?: boolean; planHash?: string }): Promise<void> {
-  const rollout = await tools.client.call('rollout.create', { body: { ...askOf(flags), start: !flags.draft, ...(flags.planHash ? { planHash: flags.planHash } : {}) } })
+async function create(tools: Tools, flags: StrategyFlags & ScheduleFlags & WatchFlags & { draft?: boolean; watch?: boolean; planHash?: string }): Promise<void> {
+  const rollout = await tools.client.call('rollout.create', { body: { ...await withSchedule(tools, flags), start: !flags.draft, ...(flags.planHash ? { planHash: flags.planHash } : {}) } })
   if (!flags.watch) { tools.result(rollout, `${rolloutLines(rollout)}\nFollow it: uptide rollout watch ${rollout.name}`); return }
   tools.print(rollout.state === 'awaiting-approval' ? rolloutLines(rollout) : `${rollout.name} has started.`)
   await watchRollout(tools, rollout.id, flags)
@@ -55,16 +63,17 @@ const acts = [
 
 export function rolloutCommands(uptide: Command): void {
   const rollout = uptide.command('rollout').description('Campaigns: plan, start, watch, hold, resume, cancel, revert')
-  strategyOptions(rollout.command('plan').description('Print what would be done and why; changes nothing'))
-    .action(action<[StrategyFlags]>(async ({ client, result }, flags) => {
-      const plan = await client.call('rollout.plan', { body: askOf(flags) })
+  scheduleOptions(strategyOptions(rollout.command('plan').description('Print what would be done and why; changes nothing')))
+    .action(action<[StrategyFlags & ScheduleFlags]>(async (tools, flags) => {
+      const { client, result } = tools
+      const plan = await client.call('rollout.plan', { body: await withSchedule(tools, flags) })
       result(plan, planLines(plan))
     }))
-  watchOptions(strategyOptions(rollout.command('create').description('Create a rollout and start it')))
+  watchOptions(scheduleOptions(strategyOptions(rollout.command('create').description('Create a rollout and start it'))))
     .option('--draft', 'create it only')
     .option('--watch', 'and follow it to its end')
     .option('--plan-hash <hash>', 'refuse when the plan is not the one that was looked at')
-    .action(action<[StrategyFlags & WatchFlags & { draft?: boolean; watch?: boolean; planHash?: string }]>(create))
+    .action(action<[StrategyFlags & ScheduleFlags & WatchFlags & { draft?: boolean; watch?: boolean; planHash?: string }]>(create))
   rollout.command('list').description('Rollouts, newest first')
     .action(action(async ({ client, result }) => {
       const all: Rollout[] = []

@@ -13,6 +13,7 @@ import { PatchesController } from '../patches/patches.controller.js'
 import { PatchesService } from '../patches/patches.service.js'
 import { Parts } from '../roles/parts.js'
 import { PlannerService } from '../rollouts/planner.service.js'
+import { WindowsController } from '../windows/windows.controller.js'
 import { RolloutsController } from '../rollouts/rollouts.controller.js'
 import { RolloutsService } from '../rollouts/rollouts.service.js'
 import { AboutController } from './about.controller.js'
@@ -24,7 +25,7 @@ export class ApiModule {}
 export const apiModule = (parts: Parts): DynamicModule => ({
   module: ApiModule,
   imports: [DiscoveryModule],
-  controllers: [AboutController, TokensController, HostsController, PatchesController, HaltsController, RolloutsController, EventsController],
+  controllers: [AboutController, TokensController, HostsController, PatchesController, HaltsController, RolloutsController, WindowsController, EventsController],
   providers: [
     { provide: Parts, useValue: parts },
     { provide: TokenBook, useFactory: () => new TokenBook(parts.store) },

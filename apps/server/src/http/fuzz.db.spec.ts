@@ -28,6 +28,7 @@ const fingerprint = `SHA256:${'A'.repeat(43)}`
 /** Requests that would be carried out; what is sent is one of these with something changed, or something else altogether. */
 const good: { readonly [N in RouteName]?: BodyOf<N> } = {
   'pacing.set': { inFlightMax: 50 },
+  'schedule.preview': { schedule: { startAt: null, windows: [{ recurrence: { kind: 'cron', expression: '0 22 * * *' }, timeZone: 'UTC', durationMs: 3_600_000, cutoffMs: 0 }], blackouts: [] }, count: 3 },
   'host.add': { name: 'h', address: '127.0.0.1', port: 1, user: 'root', gateMode: 'installed', labels: { role: 'db' }, hostKey, credential: 'default' },
   'host.probe': {}, 'host.retrust': { hostKeySha256: fingerprint, reason: 'reinstalled' },
   'credential.add': { name: 'k', privateKey: 'x'.repeat(60), passphrase: 'p' },
@@ -74,7 +75,7 @@ const queries = (row: Route) => fc.array(fc.tuple(fc.oneof({ weight: 5, arbitrar
 const params = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('web-1', 'fix', 'draft', 'draft') }, { weight: 1, arbitrary: fc.uuid() }, { weight: 2, arbitrary: text.filter((word) => word !== '' && word !== '.' && word !== '..') })
 
 /** What the requests above ask of these stands against the state of things; they are carried out in other specs. */
-const neverDone: readonly RouteName[] = ['host.retrust', 'credential.add', 'build.add', 'halt.release', 'rollout.approve', 'rollout.reject', 'rollout.revert']
+const neverDone: readonly RouteName[] = ['host.retrust', 'credential.add', 'build.add', 'calendar.read', 'halt.release', 'rollout.approve', 'rollout.reject', 'rollout.revert']
 const runs = Object.keys(routes).filter((name) => name !== 'event.stream' && routes[name as RouteName].method !== 'DELETE') as RouteName[]
 
 describe('whatever is sent', () => {

@@ -3,6 +3,7 @@ import { retryOf, sentenceOf } from '@uptide/livepatch'
 import { contactCodes, defaultRules, lintPlan, plan, type PlanRules } from '@uptide/rollout'
 import type { Store } from '@uptide/store'
 import { reached } from '../fail-points.js'
+import { windowOf } from '../windows/window-of.js'
 
 export interface ReconcileBell { ringRollout(id: string): Promise<void>; ringAttempts(ids: readonly string[]): Promise<void> }
 export interface ReconcileLog { debug(details: object, message: string): void; warn(details: object, message: string): void; error(details: object, message: string): void }
@@ -36,10 +37,12 @@ export class Reconciler {
 
   private async settle(rolloutId: string, signal?: AbortSignal): Promise<void> {
     for (let round = 0; round < roundsMax && !signal?.aborted; round++) {
-      const view = await this.store.loadRolloutView(rolloutId)
+      const loaded = await this.store.loadRolloutView(rolloutId)
       reached('reconcile-view')
-      if (!view) { this.log.warn({ rolloutId }, 'rung for a rollout that does not exist'); return }
+      if (!loaded) { this.log.warn({ rolloutId }, 'rung for a rollout that does not exist'); return }
       const now = await this.store.databaseNow()
+      const { schedule } = loaded.strategy
+      const view = schedule ? { ...loaded, window: windowOf(schedule, now) } : loaded
       const decided = plan(view, now, planRules)
       reached('reconcile-plan')
       const unsound = lintPlan(view, decided, now)

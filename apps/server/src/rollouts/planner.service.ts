@@ -7,6 +7,9 @@ import { checkStrategy, defaultStrategy, makeWaves, matches, type PlannedWave, r
 import type { PatchRow, SelectedHost } from '@uptide/store'
 import { refuse } from '../http/problem.js'
 import { Parts } from '../roles/parts.js'
+import { checkSchedule } from '../windows/check.js'
+import type { Schedule } from '../windows/schedule.js'
+import { placeOf } from '../windows/window-of.js'
 
 export interface RolloutAsk {
   readonly patch: string
@@ -56,7 +59,7 @@ export class PlannerService {
   async plan(ask: RolloutAsk): Promise<Planned> {
     const patch = await this.parts.store.findPatch(ask.patch)
     if (!patch) throw refuse(404, 'NO_SUCH_PATCH', `There is no patch ${ask.patch}.`)
-    const strategy = this.strategyOf(ask)
+    const strategy = await this.strategyOf(ask)
     const hosts = await this.hostsOf(ask)
     const skipped: { hostId: string; name: string; reason: Reason }[] = []
     const going = hosts.flatMap((host) => {
@@ -69,10 +72,11 @@ export class PlannerService {
     return { patch, strategy, waves, skipped, planHash, says: sentences(patch, strategy, going.map((host) => host.buildId)) }
   }
 
-  private strategyOf(ask: RolloutAsk): Strategy {
+  private async strategyOf(ask: RolloutAsk): Promise<Strategy> {
     const given = Object.fromEntries(Object.entries(ask.strategy).filter(([, value]) => value !== undefined))
     const strategy = { ...defaultStrategy, ...given, stall: { ...defaultStrategy.stall, ...ask.strategy.stall }, retry: { ...defaultStrategy.retry, ...ask.strategy.retry } } as Strategy
-    const faults = checkStrategy(strategy)
+    const scheduled = strategy.schedule ? checkSchedule(strategy.schedule as Schedule, await this.parts.store.now()) : []
+    const faults = [...checkStrategy(strategy), ...scheduled.map((fault) => ({ path: `schedule.${placeOf(fault.path)}`, says: fault.says }))]
     if (faults.length > 0) throw refuse(422, 'IMPOSSIBLE_STRATEGY', `This strategy cannot be carried out: ${faults[0]?.says}`, { at: faults.map((fault) => ({ path: `strategy.${fault.path}`, says: fault.says })) })
     return strategy
   }

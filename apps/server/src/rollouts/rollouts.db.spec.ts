@@ -199,6 +199,11 @@ describe('a rollout', () => {
     expect((await act('rollout.resume')).problem.code).toBe('ROLLOUT_STATE')
   })
 
+  it('takes names of its own when many are created at once', async () => {
+    const made = await Promise.all(Array.from({ length: 4 }, () => api.call('rollout.create', { body: { patch: 'fix', selection: { hosts: ['b-2'] }, start: false } })))
+    expect(made.map((one) => one.body.name).sort()).toEqual(['fix-3', 'fix-4', 'fix-5', 'fix-6'])
+  })
+
   it('waits for the approval of somebody else, when its strategy asks for one', async () => {
     const body = { patch: 'fix', name: 'four-eyes', selection: { hosts: ['b-1'] }, strategy: { bakeMs: 0, approvals: { needed: 1 } } }
     const alone = await api.call('rollout.create', { body })
@@ -216,9 +221,32 @@ describe('a rollout', () => {
     expect((await api.call('rollout.reject', ask, ann)).problem.code).toBe('NOT_WAITING')
   })
 
-  it('takes names of its own when many are created at once', async () => {
-    const made = await Promise.all(Array.from({ length: 4 }, () => api.call('rollout.create', { body: { patch: 'fix', selection: { hosts: ['b-2'] }, start: false } })))
-    expect(made.map((one) => one.body.name).sort()).toEqual(['fix-3', 'fix-4', 'fix-5', 'fix-6'])
+  it('starts nothing outside its schedule, starts when it opens, and is refused when it never does', async () => {
+    const startAt = Date.now() + 3_000
+    const blackout = { name: 'freeze', intervals: [{ from: 0, until: startAt + 1 }] }
+    const made = (await api.call('rollout.create', { body: { patch: 'fix', name: 'later', selection: { hosts: ['b-2'] }, strategy: { bakeMs: 0, schedule: { startAt, blackouts: [blackout] } } } })).body
+    await new Promise((done) => { setTimeout(done, 1_000) })
+    expect((await api.call('rollout.show', { params: { id: made.id } })).body.state).toBe('scheduled')
+    await until('it has ended', async () => (await api.call('rollout.show', { params: { id: made.id } })).body.state === 'succeeded')
+    expect(Date.parse((await api.call('rollout.show', { params: { id: made.id } })).body.startedAt ?? '')).toBeGreaterThanOrEqual(startAt)
+
+    const never = { windows: [{ recurrence: { kind: 'cron' as const, expression: '0 0 30 2 *' }, timeZone: 'UTC', durationMs: 3_600_000 }] }
+    const refused = await api.call('rollout.create', { body: { patch: 'fix', selection: { hosts: ['b-2'] }, strategy: { schedule: never } } })
+    expect(refused.problem).toMatchObject({ status: 422, code: 'IMPOSSIBLE_STRATEGY' })
+    expect(refused.problem?.at?.[0]?.path).toContain('strategy.schedule')
+  })
+
+  it('shows the next ten occurrences of a schedule, and reads an iCalendar file or says where it is wrong', async () => {
+    const ics = ['BEGIN:VCALENDAR', 'VERSION:2.0', 'PRODID:-//spec//EN', 'BEGIN:VEVENT', 'UID:1', 'SUMMARY:Year end', 'DTSTART;TZID=Europe/Berlin:20261220T000000', 'DTEND;TZID=Europe/Berlin:20270103T000000', 'END:VEVENT', 'END:VCALENDAR', ''].join('\r\n')
+    const { calendar } = (await api.call('calendar.read', { body: new TextEncoder().encode(ics) })).body
+    const windows = [{ recurrence: { kind: 'cron' as const, expression: '0 22 * * SAT' }, timeZone: 'Europe/Berlin', durationMs: 4 * 3_600_000, cutoffMs: 3_600_000 }]
+    const { body } = await api.call('schedule.preview', { body: { schedule: { windows, blackouts: [{ name: 'change freeze', calendar }] } } })
+    expect(body.occurrences).toHaveLength(10)
+    for (const one of body.occurrences) expect(Date.parse(one.end) - Date.parse(one.start)).toBe(4 * 3_600_000)
+    const frozen = body.occurrences.filter((one) => one.start > '2026-12-20' && one.start < '2027-01-02')
+    for (const one of frozen) expect([one.taken.map((part) => part.by), one.open]).toEqual([['change freeze'], []])
+    expect((await api.call('calendar.read', { body: new TextEncoder().encode(ics.replace('DTSTART', 'DTSTRAT')) })).problem).toMatchObject({ code: 'BAD_CALENDAR', detail: expect.stringMatching(/line \d/i) as string })
+    expect((await api.call('schedule.preview', { body: { schedule: { windows: [{ ...windows[0]!, timeZone: 'Mars/Olympus' }] } } })).problem).toMatchObject({ code: 'IMPOSSIBLE_SCHEDULE', at: [{ path: 'schedule.windows.0.timeZone' }] })
   })
 
   it('leaves a log that is whole', async () => {

@@ -1,6 +1,7 @@
 import { clip, merge } from './intervals.js';
 import { readRule, ruleLocals } from './rrule.js';
 import { DAY, LIMITS, ScheduleError, type Blackout, type Calendar, type CalendarEntry, type CalendarSpan, type Interval } from './schedule.js';
+import { storedCalendar } from './stored-calendar.js';
 import { ianaZone, readLocal, tableZone, writeLocal, type Zone } from './zone.js';
 
 /** Wider than any shift of a clock, so that no entry is missed between local and real time. */
@@ -9,7 +10,7 @@ const MARGIN = 2 * DAY;
 /** The merged intervals within [from, until) in which the blackout forbids starts. Throws ScheduleError past the bounds. */
 export function blackoutIntervals(blackout: Blackout, from: number, until: number): Interval[] {
   const fixed = blackout.intervals ?? [];
-  const calendar = blackout.calendar === undefined ? [] : calendarIntervals(blackout.calendar, from, until);
+  const calendar = blackout.calendar === undefined ? [] : calendarIntervals(storedCalendar(blackout.calendar), from, until);
   return merge(clip([...fixed, ...calendar], from, until));
 }
 

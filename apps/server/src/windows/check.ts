@@ -1,9 +1,10 @@
 import { calendarIntervals } from './blackouts.js';
 import { cronFault } from './cron.js';
-import { openIntervals, occurrences, spans } from './expand.js';
+import { openIntervals, occurrences, spans } from './open.js';
 import { readRule } from './rrule.js';
 import { DAY, LIMITS, MINUTE, ScheduleError, type Blackout, type Fault, type Recurrence, type Schedule, type Window } from './schedule.js';
 import { windowStarts } from './starts.js';
+import { storedCalendar } from './stored-calendar.js';
 import { isTimeZone, readLocal } from './zone.js';
 
 /** Years 1970 to 2200: what lies outside is a mistaken unit (seconds, microseconds) rather than a plan. */
@@ -57,7 +58,7 @@ function windowFaults(window: Window, path: string): Fault[] {
   }
   if (!Number.isSafeInteger(cutoffMs) || cutoffMs < 0) {
     faults.push({ path: `${path}.cutoffMs`, says: 'The cutoff must be zero or more, in whole milliseconds.' });
-  } else if (cutoffMs >= durationMs) {
+  } else if (durationMs > 0 && cutoffMs >= durationMs) {
     faults.push({ path: `${path}.cutoffMs`, says: 'The cutoff takes the whole window; make it shorter than the duration.' });
   }
   return faults;
@@ -102,7 +103,7 @@ function blackoutFaults(blackout: Blackout, path: string, now: number): Fault[] 
   const bad = intervals.findIndex(({ from, until }) => !Number.isSafeInteger(from) || !Number.isSafeInteger(until) || from >= until);
   if (bad >= 0) return [{ path: `${path}.intervals[${bad}]`, says: 'The interval must end after it begins, in whole milliseconds since the epoch.' }];
   try {
-    if (blackout.calendar !== undefined) calendarIntervals(blackout.calendar, now, now + LIMITS.horizonMs);
+    if (blackout.calendar !== undefined) calendarIntervals(storedCalendar(blackout.calendar), now, now + LIMITS.horizonMs);
     return [];
   } catch (error) {
     if (!(error instanceof ScheduleError)) throw error;

@@ -6,6 +6,8 @@ export const CALENDAR_LIMITS = {
   events: 5_000,
   /** Events with an RRULE: each costs an expansion whenever the calendar is asked. */
   recurring: 500,
+  /** Those among them with a COUNT: each is counted once, on import. */
+  counted: 50,
   /** All RDATE and EXDATE values together. */
   dates: 10_000,
   zones: 50,

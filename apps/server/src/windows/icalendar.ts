@@ -1,7 +1,7 @@
 import { CALENDAR_LIMITS, CalendarError, quote, readBlocks, type Block, type Line } from './icalendar-lines.js';
 import { only, rawValue, readDuration, readMoment, readProperty, textOf, type FindZone, type Moment } from './icalendar-values.js';
 import { zoneFinder } from './icalendar-zones.js';
-import { readRule } from './rrule.js';
+import { readRule, withoutCount } from './rrule.js';
 import { DAY, ScheduleError, type Calendar, type CalendarEntry, type CalendarSpan, type ZoneTable } from './schedule.js';
 import { isTimeZone, writeLocal } from './zone.js';
 
@@ -15,7 +15,9 @@ export interface ReadCalendar extends Calendar {
 interface Event { readonly entry: CalendarEntry; readonly zone: Moment['zone'] }
 
 /** What one pass over the file shares: its clocks and its counters. */
-interface Reading { readonly findZone: FindZone; dates: number; recurring: number }
+interface Reading { readonly findZone: FindZone; dates: number; recurring: number; counted: number }
+
+const EARLIEST = Date.UTC(1900, 0, 1);
 
 /**
  * Reads an iCalendar file (RFC 5545) as a blackout: every opaque, not cancelled VEVENT, still unexpanded, as plain
@@ -40,7 +42,7 @@ function read(text: string, floatingTimeZone: string | undefined): ReadCalendar 
   const zones = new Map<string, ZoneTable>();
   const floating = floatingTimeZone ?? calendars.map((one) => textOf(one, 'X-WR-TIMEZONE', CALENDAR_LIMITS.text)).find(isTimeZone);
   if (floating !== undefined && !isTimeZone(floating)) throw new CalendarError(1, `The time zone "${quote(floating)}" for floating times is no IANA name. Give one such as Europe/Berlin.`);
-  const reading: Reading = { findZone: zoneFinder(calendars, floating, zones), dates: 0, recurring: 0 };
+  const reading: Reading = { findZone: zoneFinder(calendars, floating, zones), dates: 0, recurring: 0, counted: 0 };
   const blocks = calendars.flatMap((one) => one.blocks.filter((block) => block.name === 'VEVENT'));
   const surplus = blocks[CALENDAR_LIMITS.events];
   if (surplus !== undefined) throw new CalendarError(surplus.number, `There are more than ${CALENDAR_LIMITS.events} events. Export a shorter time span.`);
@@ -93,8 +95,9 @@ function readEvent(block: Block, reading: Reading): Event {
   if (line === undefined) throw new CalendarError(block.number, 'The event has no DTSTART, so nobody knows when it begins. Give it a start or remove it.');
   const property = readProperty(line);
   const start = readMoment(property, property.values[0], reading.findZone);
+  if (start.local < EARLIEST) throw new CalendarError(line.number, 'The event begins before 1900. Correct its DTSTART.');
   const { days, ms } = readLength(block, start, reading);
-  const rule = readRecurrence(block, reading);
+  const rule = readRecurrence(block, start.local, reading);
   const entry: CalendarEntry = {
     uid: textOf(block, 'UID', CALENDAR_LIMITS.text) || `line ${block.number}`,
     summary: textOf(block, 'SUMMARY', CALENDAR_LIMITS.text),
@@ -109,7 +112,7 @@ function readEvent(block: Block, reading: Reading): Event {
   return { entry, zone: start.zone };
 }
 
-function readRecurrence(block: Block, reading: Reading): string | undefined {
+function readRecurrence(block: Block, start: number, reading: Reading): string | undefined {
   const old = block.lines.find((one) => one.name === 'EXRULE');
   if (old !== undefined) throw new CalendarError(old.number, 'EXRULE is not supported (RFC 5545 removed it). List the excluded dates as EXDATE.');
   const line = only(block, 'RRULE');
@@ -119,7 +122,14 @@ function readRecurrence(block: Block, reading: Reading): string | undefined {
   const text = rawValue(line).toUpperCase();
   const rule = readRule(text);
   if (typeof rule === 'string') throw new CalendarError(line.number, `The RRULE ${rule}. Correct the rule.`);
-  return text;
+  if (!rule.text.includes('COUNT=')) return text;
+  reading.counted += 1;
+  if (reading.counted > CALENDAR_LIMITS.counted) throw new CalendarError(line.number, `There are more than ${CALENDAR_LIMITS.counted} events with a COUNT. Use UNTIL instead.`);
+  try {
+    return withoutCount(rule, start);
+  } catch (error) {
+    throw new CalendarError(line.number, `The RRULE takes too long to count: ${(error as Error).message}. Use UNTIL instead.`);
+  }
 }
 
 /**

@@ -29,7 +29,8 @@ export interface Window {
 export interface Blackout {
   readonly name: string;
   readonly intervals?: readonly Interval[];
-  readonly calendar?: Calendar;
+  /** A Calendar as readCalendar answers it. Unknown, because it comes back from a column or a request: storedCalendar checks it. */
+  readonly calendar?: unknown;
 }
 
 /** No window at all means always open: only the blackouts and `startAt` restrict. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { schedule } from './schedule.js'
 import { at, id, labelKey, labels, name, pageQuery, prose, reason } from './words.js'
 
 const ms = (max: number) => z.number().int().min(0).max(max)
@@ -19,6 +20,7 @@ export const strategy = z.object({
   countInFlight: z.boolean().optional(),
   canaryLabels: z.array(labelKey).max(5).optional(),
   groups: z.array(z.strictObject({ label: labelKey, max: z.number().int().min(1).max(10_000) })).max(10).optional(),
+  schedule: schedule.optional(),
   approvals: z.strictObject({ needed: z.number().int().min(1).max(5), expiresMs: z.number().int().min(60_000).max(30 * day).default(day) }).optional(),
   priority: z.number().int().min(0).max(100).optional(),
   weight: z.number().int().min(1).max(100).optional(),

@@ -5,6 +5,7 @@ import * as halts from './halts.js'
 import * as hosts from './hosts.js'
 import * as patches from './patches.js'
 import * as rollouts from './rollouts.js'
+import * as schedules from './schedule.js'
 import { idPageQuery, name, page } from './words.js'
 
 /** Who may call it. People and roles come with 4 of 5; until then a token may do everything. */
@@ -46,6 +47,9 @@ export const routes = {
 
   'pacing.show': { method: 'GET', path: '/api/v1/pacing', access: 'token', says: 'How many hosts may be in flight in the whole installation', reply: rollouts.pacing },
   'pacing.set': { method: 'POST', path: '/api/v1/pacing', access: 'token', says: 'Limit the hosts in flight in the whole installation', body: rollouts.pacing, reply: rollouts.pacing },
+
+  'schedule.preview': { method: 'POST', path: '/api/v1/schedule/preview', access: 'token', says: 'Is a schedule open now, and its next occurrences; nothing is stored', body: schedules.previewAsk, reply: schedules.previewReply },
+  'calendar.read': { method: 'POST', path: '/api/v1/schedule/calendar', access: 'token', says: 'Read an iCalendar file as blackouts; nothing is stored', query: schedules.calendarQuery, body: 'bytes', reply: schedules.calendarReply },
 
   'halt.list': { method: 'GET', path: '/api/v1/halts', access: 'token', says: 'Artefacts that harmed a host and start nowhere, with their suspects', query: halts.haltQuery, reply: page(halts.halt) },
   'halt.release': { method: 'POST', path: '/api/v1/halts/:id/release', access: 'token', says: 'Let the artefact start again; why is kept', body: halts.haltRelease, reply: halts.halt },

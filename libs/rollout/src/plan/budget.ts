@@ -58,6 +58,13 @@ export function startTargets(draft: Draft, stopped: boolean): void {
   }
 }
 
+/** Outside its windows a rollout starts nothing; what is in flight is followed to its end. */
+export function closed({ view }: Draft): WhyNot | null {
+  if (view.window?.open === true || (view.window === null && !view.strategy.schedule)) return null
+  const { changesAt = null, says = 'Its schedule was not worked out.' } = view.window ?? {}
+  return { reason: because('window', says), ...(changesAt === null ? {} : { until: changesAt }) }
+}
+
 interface WhyNot { readonly reason: Reason; readonly until?: number }
 
 function whyNotNow(draft: Draft, target: TargetView, stopped: boolean): WhyNot | null {
@@ -67,6 +74,8 @@ function whyNotNow(draft: Draft, target: TargetView, stopped: boolean): WhyNot |
   if (stopped) return { reason: because('threshold', 'Too many hosts went bad; nothing new starts until a person has looked.') }
   if (view.state !== 'running') return { reason: because('not-running', `The rollout is ${view.state}.`) }
   if (!wave || (wave.state !== 'running' && wave.state !== 'baking')) return { reason: because('wave', 'Its wave has not started.') }
+  const shut = closed(draft)
+  if (shut) return shut
   const held = whyNotBuild(draft, target, wave.canary)
   if (held) return held
   if (target.notBefore !== null && target.notBefore > now) return { reason: because('retry-later', 'Its next try has its time.'), until: target.notBefore }

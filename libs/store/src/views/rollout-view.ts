@@ -82,6 +82,8 @@ export async function loadRolloutView(db: Database, rolloutId: string): Promise<
       id: rollout.id, kind: rollout.kind as 'patch' | 'revert', state: rollout.state as RolloutView['state'], generation: rollout.generation, strategy,
       waves, builds, active: activeRows.map(targetView), candidates: candidates.map(targetView), revertible: revertible.map(targetView), unreverted: stuck?.n ?? 0,
       room: await loadRoom(tx, rolloutId),
+      // Recurrences are not the store's matter: reconcile works them out.
+      window: null,
       pending: pendingAll - activeRows.filter((row) => row.state === 'pending').length,
     }
   }, { isolationLevel: 'RepeatableRead' })

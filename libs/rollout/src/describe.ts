@@ -102,7 +102,7 @@ export function describePlan(waves: readonly PlannedWave[], strategy: Strategy, 
     for (const why of wave.why) lines.push(`  ${why}`)
   }
   if (waves.length > 0) {
-    lines.push(`When ${strategy.errorsMax === 0 ? 'one host goes' : `more than ${hostsOf(strategy.errorsMax)} go`} bad, or any canary does, ${failureSays[strategy.onFailure]}.`, stallSays(strategy))
+    lines.push(`When ${strategy.errorsMax === 0 ? 'one host goes' : `more than ${hostsOf(strategy.errorsMax)} go`} bad, ${failureSays[strategy.onFailure]}.`, 'A build that goes bad in its canary stops at once; builds for other kernels go on.', stallSays(strategy))
   }
   const byReason = new Map<string, string[]>()
   for (const { name, reason } of skipped) byReason.set(reason.says, [...(byReason.get(reason.says) ?? []), name])

@@ -92,7 +92,8 @@ describe('a plan in words', () => {
       '  6.12-000 stands for 1 host on 6.12',
       'Wave 2: 2 hosts (2 on 6.1).',
       '  50 % of 4 hosts',
-      'When more than 2 hosts go bad, or any canary does, it holds, and nothing new starts until a person resumes.',
+      'When more than 2 hosts go bad, it holds, and nothing new starts until a person resumes.',
+      'A build that goes bad in its canary stops at once; builds for other kernels go on.',
       'A transition older than 30 s is stalled: wait, then nudge, then reverse; after 30 min it is turned round.',
       'Left out, 2 hosts: The patch has no build for 4.19. (x, y)',
     ])

@@ -3,7 +3,7 @@ import { retryOf, sentenceOf } from '@uptide/livepatch'
 import { contactCodes, defaultRules, lintPlan, plan, type PlanRules } from '@uptide/rollout'
 import type { Store } from '@uptide/store'
 import { reached } from '../fail-points.js'
-import { windowOf } from '../windows/window-of.js'
+import { WindowBook } from '../windows/window-of.js'
 
 export interface ReconcileBell { ringRollout(id: string): Promise<void>; ringAttempts(ids: readonly string[]): Promise<void> }
 export interface ReconcileLog { debug(details: object, message: string): void; warn(details: object, message: string): void; error(details: object, message: string): void }
@@ -20,6 +20,7 @@ export class Reconciler {
   private readonly timers = new Map<string, NodeJS.Timeout>()
   private readonly underWay = new Map<string, number>()
   private readonly stopping = new AbortController()
+  private readonly windows = new WindowBook()
   private sweeping: Promise<void> = Promise.resolve()
   private next: NodeJS.Timeout | null = null
 
@@ -42,7 +43,7 @@ export class Reconciler {
       if (!loaded) { this.log.warn({ rolloutId }, 'rung for a rollout that does not exist'); return }
       const now = await this.store.databaseNow()
       const { schedule } = loaded.strategy
-      const view = schedule ? { ...loaded, window: windowOf(schedule, now) } : loaded
+      const view = schedule ? { ...loaded, window: this.windows.stateOf(rolloutId, schedule, now) } : loaded
       const decided = plan(view, now, planRules)
       reached('reconcile-plan')
       const unsound = lintPlan(view, decided, now)

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { Injectable } from '@nestjs/common'
 import type { ReplyOf } from '@uptide/contracts/api'
 import { canonicalJson } from '@uptide/evidence'
-import { checkStrategy, defaultStrategy, makeWaves, matches, type PlannedWave, readSelector, type Reason, type Selector, type Strategy } from '@uptide/rollout'
+import { checkStrategy, defaultStrategy, type Forecast, forecast, forecastSays, makeWaves, matches, type PlannedWave, readSelector, type Reason, type Selector, type Strategy } from '@uptide/rollout'
 import type { PatchRow, SelectedHost } from '@uptide/store'
 import { refuse } from '../http/problem.js'
 import { Parts } from '../roles/parts.js'
@@ -23,6 +23,7 @@ export interface Planned {
   readonly waves: readonly PlannedWave[]
   readonly skipped: readonly { readonly hostId: string; readonly name: string; readonly reason: Reason }[]
   readonly says: readonly string[]
+  readonly forecast: Forecast
   readonly planHash: string
 }
 
@@ -69,7 +70,8 @@ export class PlannerService {
     })
     const waves = makeWaves(going, strategy)
     const planHash = createHash('sha256').update(canonicalJson({ patch: patch.id, strategy, waves: waves.map((wave) => wave.hosts.map((host) => [host.hostId, host.buildId])), skipped: skipped.map((one) => [one.hostId, one.reason.code]) })).digest('hex').slice(0, 16)
-    return { patch, strategy, waves, skipped, planHash, says: sentences(patch, strategy, going.map((host) => host.buildId)) }
+    const seen = forecast(waves, strategy, new Set(patch.builds.filter((build) => build.provenAt !== null).map((build) => build.id)))
+    return { patch, strategy, waves, skipped, planHash, forecast: seen, says: [...sentences(patch, strategy, going.map((host) => host.buildId)), ...forecastSays(seen), ...uncovered(skipped, hosts)] }
   }
 
   private async strategyOf(ask: RolloutAsk): Promise<Strategy> {
@@ -100,6 +102,14 @@ export class PlannerService {
   }
 }
 
+/** Kernels that no canary can stand for, since no host on them can be patched at all. */
+function uncovered(skipped: Planned['skipped'], hosts: readonly SelectedHost[]): string[] {
+  const without = new Set(skipped.filter((one) => one.reason.code === 'NO_BUILD').map((one) => one.hostId))
+  const counts = new Map<string, number>()
+  for (const host of hosts) if (without.has(host.id)) counts.set(host.kernelRelease ?? 'unknown', (counts.get(host.kernelRelease ?? 'unknown') ?? 0) + 1)
+  return [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([kernel, n]) => `the canary covers no host on ${kernel}: there is no build for ${n === 1 ? 'it' : `its ${n} hosts`}`)
+}
+
 function sentences(patch: PatchRow, strategy: Strategy, buildIds: readonly string[]): string[] {
   const used = patch.builds.filter((build) => buildIds.includes(build.id))
   const undo = used.map((build) => {
@@ -108,7 +118,7 @@ function sentences(patch: PatchRow, strategy: Strategy, buildIds: readonly strin
   })
   const { stall } = strategy
   return [
-    `at most ${strategy.inFlightMax} hosts at once; held when more than ${strategy.errorsMax} go bad, and at once for any in the canary`,
+    `at most ${strategy.inFlightMax} hosts at once; held when more than ${strategy.errorsMax} go bad; a build that goes bad in its canary stops at once, and builds for other kernels go on`,
     `each patched host is watched for ${strategy.bakeMs / 1000} s before it counts`,
     `a transition older than ${stall.afterMs / 1000} s is stalled; then: ${stall.acts.join(', ')}; after ${stall.giveUpMs / 1000} s: ${stall.onGiveUp}`,
     ...undo.map((line) => `undo on ${line}`),
@@ -118,5 +128,5 @@ function sentences(patch: PatchRow, strategy: Strategy, buildIds: readonly strin
 export const planReply = (planned: Planned): ReplyOf<'rollout.plan'> => ({
   patch: planned.patch.name, hosts: planned.waves.reduce((sum, wave) => sum + wave.hosts.length, 0),
   waves: planned.waves.map((wave) => ({ index: wave.index, canary: wave.canary, why: [...wave.why], hosts: wave.hosts.map((host) => ({ name: host.name, kernel: host.kernel, build: host.buildId })) })),
-  skipped: planned.skipped.map((one) => ({ host: one.name, reason: one.reason })), strategy: planned.strategy as ReplyOf<'rollout.plan'>['strategy'], says: [...planned.says], planHash: planned.planHash,
+  skipped: planned.skipped.map((one) => ({ host: one.name, reason: one.reason })), strategy: planned.strategy as ReplyOf<'rollout.plan'>['strategy'], says: [...planned.says], forecast: { ...planned.forecast, builds: [...planned.forecast.builds] }, planHash: planned.planHash,
 })

@@ -91,6 +91,14 @@ describe('checkSchedule refuses, with the place', () => {
     for (const calendar of shapes) expect(faults({ blackouts: [{ name: 'x', calendar }] })).toEqual([expect.stringMatching(/^blackouts\[0\]\.calendar: /)]);
   });
 
+  it('twenty rules that are expensive and never come, in bounded time', () => {
+    const hours = Array.from({ length: 24 }, (_, hour) => hour).join(',');
+    const never = { ...good, ...rrule(`FREQ=DAILY;BYHOUR=${hours};BYSETPOS=366`, '1970-01-01T00:00:00') };
+    const begun = performance.now();
+    expect(faults({ windows: Array.from({ length: 20 }, () => never) })).toHaveLength(20);
+    expect(performance.now() - begun).toBeLessThan(20_000);
+  }, 60_000);
+
   it('everything at once, in order', () => {
     expect(checkSchedule(schedule({ startAt: -1, windows: [{ ...good, ...cron('x'), timeZone: 'y' }, { ...good, durationMs: 0 }] }), NOW).map((one) => one.path))
       .toEqual(['startAt', 'windows[0].recurrence.expression', 'windows[0].timeZone', 'windows[1].durationMs']);

@@ -83,10 +83,12 @@ function recurrenceFaults(recurrence: Recurrence, path: string): Fault[] {
 /** Too often, never within 400 days, or only ever inside a blackout or before the start. */
 function openingFaults(schedule: Schedule, window: Window, path: string, now: number): Fault[] {
   try {
-    const next = occurrences(window, now, 1)[0];
-    if (next === undefined || next.start >= now + LIMITS.horizonMs) return [{ path, says: 'The window does not open within the next 400 days.' }];
+    const next = occurrences(window, now, 1, LIMITS.horizonMs)[0];
+    if (next === undefined) return [{ path, says: 'The window does not open within the next 400 days.' }];
     const often = windowStarts(window, next.start, next.start + DENSE.span, DENSE.starts + 1).length;
-    if (often > DENSE.starts) return [{ path: `${path}.recurrence`, says: 'The window starts more often than once an hour; make it longer and rarer.' }];
+    if (often > DENSE.starts) {
+      return [{ path: `${path}.recurrence`, says: 'The window starts more often than once an hour; make it longer and rarer.' }];
+    }
     const alone = { ...schedule, windows: [window] };
     for (const { from, until } of spans(now, LIMITS.horizonMs)) if (openIntervals(alone, from, until).length > 0) return [];
     return [{ path, says: 'Within the next 400 days the window opens only inside blackouts or before the start.' }];
@@ -99,9 +101,13 @@ function openingFaults(schedule: Schedule, window: Window, path: string, now: nu
 function blackoutFaults(blackout: Blackout, path: string, now: number): Fault[] {
   if (blackout.name.length > LIMITS.text) return [{ path: `${path}.name`, says: `The name is longer than ${LIMITS.text} characters.` }];
   const intervals = blackout.intervals ?? [];
-  if (intervals.length > LIMITS.intervals) return [{ path: `${path}.intervals`, says: `There are more than ${LIMITS.intervals} intervals.` }];
+  if (intervals.length > LIMITS.intervals) {
+    return [{ path: `${path}.intervals`, says: `There are more than ${LIMITS.intervals} intervals.` }];
+  }
   const bad = intervals.findIndex(({ from, until }) => !Number.isSafeInteger(from) || !Number.isSafeInteger(until) || from >= until);
-  if (bad >= 0) return [{ path: `${path}.intervals[${bad}]`, says: 'The interval must end after it begins, in whole milliseconds since the epoch.' }];
+  if (bad >= 0) {
+    return [{ path: `${path}.intervals[${bad}]`, says: 'The interval must end after it begins, in whole milliseconds since the epoch.' }];
+  }
   try {
     if (blackout.calendar !== undefined) calendarIntervals(storedCalendar(blackout.calendar), now, now + LIMITS.horizonMs);
     return [];

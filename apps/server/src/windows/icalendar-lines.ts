@@ -52,7 +52,9 @@ export function readBlocks(text: string): Block[] {
   if (unclosed !== root) {
     throw new CalendarError(last, `The file ends inside the ${unclosed.name} that begins on line ${unclosed.number}: it is cut off. Export it again.`);
   }
-  if (root.blocks.length === 0) throw new CalendarError(1, 'The file has no BEGIN:VCALENDAR, so it is no iCalendar file. Export the calendar as .ics.');
+  if (root.blocks.length === 0) {
+    throw new CalendarError(1, 'The file has no BEGIN:VCALENDAR, so it is no iCalendar file. Export the calendar as .ics.');
+  }
   return root.blocks;
 }
 
@@ -60,8 +62,12 @@ function place(line: Line, open: Block[]): void {
   const current = open.at(-1)!;
   const value = line.text.slice(line.name.length + 1).trim().toUpperCase();
   if (line.name === 'BEGIN') {
-    if (open.length > CALENDAR_LIMITS.depth) throw new CalendarError(line.number, `Components are nested more than ${CALENDAR_LIMITS.depth} deep. Export the calendar again.`);
-    if (open.length === 1 && value !== 'VCALENDAR') throw new CalendarError(line.number, `${quote(value)} stands outside BEGIN:VCALENDAR. Export the calendar as a whole.`);
+    if (open.length > CALENDAR_LIMITS.depth) {
+      throw new CalendarError(line.number, `Components are nested more than ${CALENDAR_LIMITS.depth} deep. Export the calendar again.`);
+    }
+    if (open.length === 1 && value !== 'VCALENDAR') {
+      throw new CalendarError(line.number, `${quote(value)} stands outside BEGIN:VCALENDAR. Export the calendar as a whole.`);
+    }
     const block: Block = { name: value, number: line.number, lines: [], blocks: [] };
     current.blocks.push(block);
     open.push(block);
@@ -93,7 +99,9 @@ function* unfold(text: string): Generator<Line> {
 
 function contentLine(number: number, text: string): Line {
   const name = /^[A-Za-z0-9-]{1,100}(?=[;:])/.exec(text)?.[0];
-  if (name === undefined) throw new CalendarError(number, `${quote(text)} is not of the form NAME:VALUE. The file is damaged here; export it again.`);
+  if (name === undefined) {
+    throw new CalendarError(number, `${quote(text)} is not of the form NAME:VALUE. The file is damaged here; export it again.`);
+  }
   return { number, name: name.toUpperCase(), text };
 }
 

@@ -35,7 +35,9 @@ export function rawValue(line: Line): string {
 /** The only property of that name in the component; undefined if there is none. */
 export function only(block: Block, name: string): Line | undefined {
   const [first, second] = block.lines.filter((line) => line.name === name);
-  if (second !== undefined) throw new CalendarError(second.number, `A second ${name} in the ${block.name} of line ${block.number}. Keep one.`);
+  if (second !== undefined) {
+    throw new CalendarError(second.number, `A second ${name} in the ${block.name} of line ${block.number}. Keep one.`);
+  }
   return first;
 }
 

@@ -18,7 +18,9 @@ const bare: FindZone = () => ({ zoneName: '', zone: ianaZone('UTC') });
 export function zoneFinder(calendars: readonly Block[], floating: string | undefined, used: Map<string, ZoneTable>): FindZone {
   const definitions = new Map<string, Block>();
   for (const block of calendars.flatMap((calendar) => calendar.blocks.filter((one) => one.name === 'VTIMEZONE'))) {
-    if (definitions.size >= CALENDAR_LIMITS.zones) throw new CalendarError(block.number, `There are more than ${CALENDAR_LIMITS.zones} VTIMEZONEs. Remove the unused ones.`);
+    if (definitions.size >= CALENDAR_LIMITS.zones) {
+      throw new CalendarError(block.number, `There are more than ${CALENDAR_LIMITS.zones} VTIMEZONEs. Remove the unused ones.`);
+    }
     definitions.set(textOf(block, 'TZID', CALENDAR_LIMITS.text), block);
   }
   const known = new Map<string, { zoneName: string; zone: Zone }>();
@@ -53,8 +55,12 @@ function readZone(block: Block, tzid: string): ZoneTable {
     .flatMap(({ onsets, fromMs, toMs }) => onsets.map((local) => ({ at: local - fromMs, offsetMs: toMs, beforeMs: fromMs })))
     .toSorted((a, b) => a.at - b.at);
   const first = changes[0];
-  if (first === undefined) throw new CalendarError(block.number, `The VTIMEZONE "${tzid}" has no STANDARD or DAYLIGHT part. Export the calendar again.`);
-  if (changes.length > MAX_CHANGES) throw new CalendarError(block.number, `The VTIMEZONE "${tzid}" changes its offset more than ${MAX_CHANGES} times. Use an IANA name instead.`);
+  if (first === undefined) {
+    throw new CalendarError(block.number, `The VTIMEZONE "${tzid}" has no STANDARD or DAYLIGHT part. Export the calendar again.`);
+  }
+  if (changes.length > MAX_CHANGES) {
+    throw new CalendarError(block.number, `The VTIMEZONE "${tzid}" changes its offset more than ${MAX_CHANGES} times. Use an IANA name instead.`);
+  }
   return { tzid, beforeMs: first.beforeMs, changes: changes.map(({ at, offsetMs }) => ({ at, offsetMs })) };
 }
 
@@ -71,7 +77,9 @@ function readObservance(block: Block): { onsets: number[]; fromMs: number; toMs:
   if (line !== undefined) {
     const rule = readRule(rawValue(line));
     if (typeof rule === 'string') throw new CalendarError(line.number, `The RRULE ${rule}. Correct the rule.`);
-    if (!rule.text.includes('FREQ=YEARLY')) throw new CalendarError(line.number, 'A time zone rule must have FREQ=YEARLY. Use an IANA name instead.');
+    if (!rule.text.includes('FREQ=YEARLY')) {
+      throw new CalendarError(line.number, 'A time zone rule must have FREQ=YEARLY. Use an IANA name instead.');
+    }
     const yearly = ruleLocals(rule, start, HORIZON.from, HORIZON.until);
     for (const local of yearly.filter((one) => one - fromMs <= rule.untilInstant)) onsets.add(local);
   }
@@ -80,7 +88,9 @@ function readObservance(block: Block): { onsets: number[]; fromMs: number; toMs:
 
 function first(block: Block, name: string): [Property, unknown] {
   const line = only(block, name);
-  if (line === undefined) throw new CalendarError(block.number, `The ${block.name} of this VTIMEZONE has no ${name}. Export the calendar again.`);
+  if (line === undefined) {
+    throw new CalendarError(block.number, `The ${block.name} of this VTIMEZONE has no ${name}. Export the calendar again.`);
+  }
   const property = readProperty(line);
   return [property, property.values[0]];
 }

@@ -32,13 +32,13 @@ function windowIntervals(window: Window, from: number, until: number): Interval[
 
 /**
  * The next `count` occurrences of one window whose end lies after `after`: one that is running comes first.
- * Fewer, when nine years bring no more. Throws ScheduleError like openIntervals.
+ * Fewer, when the horizon (milliseconds; nine years) brings no more. Throws ScheduleError like openIntervals.
  */
-export function occurrences(window: Window, after: number, count: number): Occurrence[] {
+export function occurrences(window: Window, after: number, count: number, horizon: number = LIMITS.occurrenceHorizonMs): Occurrence[] {
   const found: Occurrence[] = [];
   // Starts after `after - duration` have their end after `after`.
   const begin = after - window.durationMs + 1;
-  for (const { from, until } of spans(begin, LIMITS.occurrenceHorizonMs)) {
+  for (const { from, until } of spans(begin, horizon)) {
     for (const start of windowStarts(window, from, until, count - found.length)) {
       const end = start + window.durationMs;
       found.push({ start, end, cutoff: end - window.cutoffMs });

@@ -103,7 +103,7 @@ export function ruleLocals(rule: Rule, start: number, from: number, until: numbe
   const end = Math.min(until - 1, rule.untilLocal);
   if (end < start || end < from) return [];
   // Without a COUNT the library jumps to `from`; with one it walks there from the start, every time.
-  const steps = rule.text.includes('COUNT=') ? 5_000 : 50_000;
+  const steps = rule.text.includes('COUNT=') ? 5_000 : 20_000;
   try {
     const expander = new RRuleTemporal({
       rruleString: `RRULE:${rule.text}`, dtstart: utc(start), maxIterations: steps, maxCandidateEvaluations: steps, cache: false,

@@ -23,7 +23,9 @@ export function windowStarts(window: Window, from: number, until: number, limit 
     if (start >= until || starts.length >= limit) break;
     // Two local times inside the same gap start at the same moment: that is one start.
     if (start < from || start === starts.at(-1)) continue;
-    if (starts.length >= LIMITS.starts) throw new ScheduleError(`${title(window)} starts more than ${LIMITS.starts} times in the asked span`);
+    if (starts.length >= LIMITS.starts) {
+      throw new ScheduleError(`${title(window)} starts more than ${LIMITS.starts} times in the asked span`);
+    }
     starts.push(start);
   }
   return starts;

@@ -39,7 +39,9 @@ function whyClosed(schedule: Schedule, now: number): string {
   const blackout = schedule.blackouts.find((one) => blackoutIntervals(one, now, now + 1).length > 0);
   if (blackout !== undefined) return `Blackout "${blackout.name}" forbids starts now.`;
   const ending = schedule.windows.find((window) => startedAgo(window, now, window.durationMs));
-  if (ending !== undefined) return `${sentence(title(ending))} is past its cutoff: no new host starts in its last ${ending.cutoffMs / MINUTE} minutes.`;
+  if (ending !== undefined) {
+    return `${sentence(title(ending))} is past its cutoff: no new host starts in its last ${ending.cutoffMs / MINUTE} minutes.`;
+  }
   return 'Outside every window.';
 }
 

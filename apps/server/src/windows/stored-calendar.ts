@@ -29,7 +29,9 @@ const calendar = record({
  * bounds are those of readCalendar. Throws ScheduleError.
  */
 export function storedCalendar(value: unknown): Calendar {
-  if (!calendar(value)) throw new ScheduleError('the calendar is not one that an import of an iCalendar file produced; import the file again');
+  if (!calendar(value)) {
+    throw new ScheduleError('the calendar is not one that an import of an iCalendar file produced; import the file again');
+  }
   const { blackouts, zones } = value as Calendar;
   if (blackouts.filter((one) => one.rule !== undefined).length > CALENDAR_LIMITS.recurring) {
     throw new ScheduleError(`the calendar has more than ${CALENDAR_LIMITS.recurring} recurring events`);

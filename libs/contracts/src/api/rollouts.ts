@@ -65,7 +65,13 @@ export const plannedWave = z.object({
 })
 export const rolloutPlan = z.object({
   patch: z.string(), hosts: z.number().int(), waves: z.array(plannedWave),
-  skipped: z.array(z.object({ host: z.string(), reason })), strategy, says: z.array(z.string()), planHash: z.string(),
+  skipped: z.array(z.object({ host: z.string(), reason })), strategy, says: z.array(z.string()),
+  /** Estimates; `lastsMs` is time in which hosts may start. */
+  forecast: z.object({
+    lastsMs: z.number(), builds: z.array(z.object({ kernel: z.string(), buildId: id, hosts: z.number().int(), harmedMost: z.number().int() })),
+    badProbability: z.number(), harmedExpected: z.number(), harmedExpectedWithout: z.number(),
+  }),
+  planHash: z.string(),
 })
 
 export const rolloutState = z.enum(['draft', 'awaiting-approval', 'scheduled', 'running', 'held', 'reverting', 'succeeded', 'failed', 'reverted', 'cancelled'])

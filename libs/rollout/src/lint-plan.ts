@@ -76,7 +76,8 @@ function checkAttempts({ view, plan, targets, now, say }: Sight): void {
 function checkStarts({ view, plan, targets, now, say }: Sight): void {
   const starts = pick(plan, 'order-attempt').flatMap((one) => targets.get(one.targetId) ?? []).filter((target) => target.state === 'pending')
   if (starts.length === 0) return
-  if (view.window ? !view.window.open : view.strategy.schedule) say(`${starts.length} hosts start outside the windows`)
+  const overridden = view.overrideUntil !== null && now < view.overrideUntil
+  if (!overridden && (view.window ? !view.window.open : view.strategy.schedule)) say(`${starts.length} hosts start outside the windows`)
   if (view.state !== 'running') say(`${starts.length} hosts start while the rollout is ${view.state}`)
   const moved = pick(plan, 'move-rollout')[0]
   if (moved) say(`${starts.length} hosts start while the rollout moves to ${moved.to}`)

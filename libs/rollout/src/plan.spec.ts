@@ -116,6 +116,12 @@ describe('a schedule', () => {
     expect(lines(planned(aView({ candidates: pendings(1), strategy: { schedule }, window: { ...shut, open: true } })))).toEqual(['t-p0: apply (START)'])
   })
 
+  it('is overridden until a moment, and not a moment longer', () => {
+    const view = { candidates: pendings(1), strategy: { schedule }, window: shut }
+    expect(lines(planned(aView({ ...view, overrideUntil: noon + 1 })))).toEqual(['t-p0: apply (START)'])
+    expect(waits(planned(aView({ ...view, overrideUntil: noon })))).toEqual(['t-p0: window'])
+  })
+
   it('that nobody worked out is closed', () => { expect(waits(planned(aView({ candidates: pendings(1), strategy: { schedule } })))).toEqual(['t-p0: window']) })
 
   it('does not keep hosts in flight from their end, nor from going back', () => {

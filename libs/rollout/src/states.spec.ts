@@ -9,6 +9,9 @@ const tables: readonly { name: string; table: EdgeTable<string>; first: string }
   { name: 'attempt', table: edgeTables.attempt, first: 'ordered' },
 ]
 
+/** The long form: UPTIDE_STEPS=1000000 npx vitest run --project unit libs/rollout/src/states.spec.ts */
+const steps = Number(process.env['UPTIDE_STEPS'] ?? 100_000)
+
 describe.each(tables)('the $name table', ({ table, first }) => {
   it('names only states it knows, and none twice in a row', () => {
     for (const [from, ways] of Object.entries(table)) {
@@ -24,12 +27,12 @@ describe.each(tables)('the $name table', ({ table, first }) => {
     expect([...reached].sort()).toEqual(Object.keys(table).sort())
   })
 
-  it('is walked 100,000 random steps: every edge is met, none beside them, and a walk stops only where there is no way on', () => {
+  it(`is walked ${steps} random steps: every edge is met, none beside them, and a walk stops only where there is no way on`, () => {
     const chance = new Chance(20_261_124)
     const states = Object.keys(table)
     const met = new Set<string>()
     let at = first
-    for (let i = 0; i < 100_000; i++) {
+    for (let i = 0; i < steps; i++) {
       const ways = table[at] ?? []
       if (ways.length === 0) { expect(states.some((to) => mayMove(table, at, to)), at).toBe(false); at = first; continue }
       // Half the steps are drawn from all states, as a late or doubled report would ask for them.

@@ -115,6 +115,8 @@ export interface RolloutView {
   readonly revertible: readonly TargetView[]
   /** Hosts whose revert failed: they may still hold our module, and nothing more is tried. */
   readonly unreverted: number
+  /** Two people let it go on outside its windows until then, milliseconds since the epoch; null: nobody did. */
+  readonly overrideUntil: number | null
   /** What the strategy's schedule comes to now; null: it has none, or nobody worked it out, and then nothing starts. */
   readonly window: WindowState | null
   /** Places that other rollouts leave under the installation's limit, for this one's hosts in flight; null: no such limit. */

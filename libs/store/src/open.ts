@@ -5,6 +5,7 @@ import * as claim from './commits/claim.js'
 import * as halts from './commits/halts.js'
 import * as hosts from './commits/hosts.js'
 import * as operator from './commits/operator.js'
+import * as overrides from './commits/overrides.js'
 import * as pacing from './commits/pacing.js'
 import * as patches from './commits/patches.js'
 import * as plan from './commits/plan.js'
@@ -18,7 +19,7 @@ import * as haltViews from './views/halts.js'
 import * as rolloutView from './views/rollout-view.js'
 import { fleetLimit } from './views/room.js'
 
-const questionsAndCommits = { ...approvals, ...claim, ...halts, ...haltViews, ...hosts, ...operator, ...pacing, fleetLimit, ...patches, ...plan, ...reports, ...catalogue, ...events, ...rolloutView }
+const questionsAndCommits = { ...approvals, ...claim, ...halts, ...haltViews, ...hosts, ...operator, ...overrides, ...pacing, fleetLimit, ...patches, ...plan, ...reports, ...catalogue, ...events, ...rolloutView }
 
 type Bound<T> = { readonly [K in keyof T]: T[K] extends (db: Database, ...args: infer A) => infer R ? (...args: A) => R : never }
 

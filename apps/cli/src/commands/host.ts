@@ -73,9 +73,10 @@ export function hostCommands(uptide: Command): void {
     .action(action<[string, AddFlags]>(add))
   host.command('list').description('Hosts, by name')
     .option('--label <key=value>', 'only with this label; all must match', collect)
+    .option('--where <selector>', 'only those that answer to an expression: \'label.role in (web, db) and kernel < 6.12\'')
     .option('--kernel <release>', 'only on this running kernel')
     .option('--state <state>', 'enrolled, reachable, unreachable or quarantined')
-    .action(action<[{ label?: string[]; kernel?: string; state?: Host['state'] }]>(async ({ client, result }, flags) => {
+    .action(action<[{ label?: string[]; where?: string; kernel?: string; state?: Host['state'] }]>(async ({ client, result }, flags) => {
       const hosts: Host[] = []
       for await (const one of client.all('host.list', { query: flags })) hosts.push(one)
       result(hosts, table(['name', 'state', 'kernel', 'mechanism', 'loaded', 'address'], hosts.map((one) => [one.name, one.state, one.kernelRelease, one.mechanism, loadedOf(one), `${one.address}:${one.port}`])))

@@ -1,8 +1,9 @@
 import type { ReplyOf, Rollout, RouteName } from '@uptide/contracts/api'
 import type { Command } from 'commander'
 import { action, type Tools } from '../command.js'
+import { Ending } from '../exit.js'
 import { table } from '../output/table.js'
-import { counts } from '../output/words.js'
+import { counts, parseDuration } from '../output/words.js'
 import { watchOptions, watchRollout, type WatchFlags } from '../watch/watch.js'
 import { collect } from './input.js'
 import { type ScheduleFlags, scheduleOf, scheduleOptions } from './schedule.js'
@@ -98,6 +99,14 @@ export function rolloutCommands(uptide: Command): void {
         result(after, rolloutLines(after))
       }))
   }
+  rollout.command('override <id>').description('Go on outside its windows for a while: one person asks, another confirms with the same command')
+    .requiredOption('--reason <text>', 'kept for good').option('--lasts <time>', 'how long it holds once it is confirmed (2h)')
+    .action(action<[string, { reason: string; lasts?: string }]>(async ({ client, result }, id, flags) => {
+      const lastsMs = flags.lasts === undefined ? undefined : parseDuration(flags.lasts)
+      if (lastsMs === null) throw new Ending('usage', `${flags.lasts} is no duration.`, 'Write 30m or 4h.')
+      const done = await client.call('rollout.override', { params: { id }, body: { reason: flags.reason, ...(lastsMs === undefined ? {} : { lastsMs }) } })
+      result(done, done.until === null ? 'Asked. Somebody else has to confirm it within an hour, with the same command.' : `Confirmed: hosts may start until ${done.until}, whatever the windows say.`)
+    }))
   watchOptions(rollout.command('revert <id>').description('Undo on every host of the rollout, or on the hosts named'))
     .option('--host <name>', 'only this host; may be given often', collect)
     .option('--reason <text>', 'recorded with the act')

@@ -22,7 +22,9 @@ export class HostsController {
 
   @Route('host.list')
   async list(@inputOf() { query }: Input<'host.list'>) {
-    const { items, next } = await this.parts.store.listHosts({ labels: labelsOf(query.label), kernel: query.kernel, state: query.state }, query)
+    const filter = { labels: labelsOf(query.label), kernel: query.kernel, state: query.state }
+    const names = query.where === undefined ? undefined : await this.hosts.namesWhere(query.where, filter, query)
+    const { items, next } = await this.parts.store.listHosts({ ...filter, names }, query)
     return { items: items.map(hostShape), next }
   }
 

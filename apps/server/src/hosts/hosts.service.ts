@@ -1,6 +1,7 @@
 // Enrolling hosts, and asking them what they are.
 import { Injectable } from '@nestjs/common'
 import type { BodyOf, Host } from '@uptide/contracts/api'
+import { matches } from '@uptide/rollout'
 import { type HostRow, newId } from '@uptide/store'
 import { ChannelError, checkPrivateKey, fetchHostKey, fingerprint, parseHostKey } from '@uptide/transport'
 import { credentialPlace } from '../execute/reach.js'
@@ -8,6 +9,7 @@ import { probeHost } from '../execute/probe.js'
 import { refuse } from '../http/problem.js'
 import { Parts } from '../roles/parts.js'
 import { Secret } from '../secrets/seal.js'
+import { selectorOf } from './selector.js'
 import { hostShape } from './shape.js'
 
 type HostAdd = Required<Pick<BodyOf<'host.add'>, 'name' | 'address' | 'port' | 'user' | 'gateMode' | 'labels'>> & BodyOf<'host.add'>
@@ -18,6 +20,14 @@ interface TrustedKey { readonly hostKey: string; readonly hostKeySha256: string 
 @Injectable()
 export class HostsService {
   constructor(private readonly parts: Parts) {}
+
+  /** One page of the names that a selector and the filter leave, and one more, so that the page knows whether another follows. */
+  async namesWhere(where: string, filter: { labels?: Record<string, string>; kernel?: string | undefined; state?: string | undefined }, page: { after?: string | undefined; limit: number }): Promise<string[]> {
+    const selector = selectorOf(where, 'where')
+    const hosts = await this.parts.store.selectHosts({ ...(filter.labels ? { labels: filter.labels } : {}), ...(filter.kernel === undefined ? {} : { kernel: filter.kernel }) })
+    const named = hosts.filter((host) => (page.after === undefined || host.name > page.after) && (filter.state === undefined || host.state === filter.state) && matches(selector, { ...host, kernel: host.kernelRelease }))
+    return named.slice(0, page.limit + 1).map((host) => host.name)
+  }
 
   async add(body: HostAdd, principal: string): Promise<Host> {
     const { name, address, port, user, gateMode, labels } = body

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto'
 import { Injectable } from '@nestjs/common'
 import type { ReplyOf } from '@uptide/contracts/api'
 import { canonicalJson } from '@uptide/evidence'
-import { checkStrategy, defaultStrategy, type Forecast, forecast, forecastSays, makeWaves, matches, type PlannedWave, readSelector, type Reason, type Selector, type Strategy } from '@uptide/rollout'
+import { checkStrategy, defaultStrategy, type Forecast, forecast, forecastSays, makeWaves, matches, type PlannedWave, type Reason, type Strategy } from '@uptide/rollout'
 import type { PatchRow, SelectedHost } from '@uptide/store'
+import { selectorOf } from '../hosts/selector.js'
 import { refuse } from '../http/problem.js'
 import { Parts } from '../roles/parts.js'
 import { checkSchedule } from '../windows/check.js'
@@ -83,15 +84,8 @@ export class PlannerService {
     return strategy
   }
 
-  private selectorOf({ selection }: RolloutAsk): Selector {
-    const read = readSelector(selection.selector ?? 'all')
-    if (read.ok) return read.selector
-    const { says, at, shown } = read.fault
-    throw refuse(422, 'BAD_SELECTOR', `The selector cannot be read at character ${at + 1}: ${says}\n${shown}`, { at: [{ path: 'selection.selector', says }] })
-  }
-
   private async hostsOf(ask: RolloutAsk): Promise<SelectedHost[]> {
-    const selector = this.selectorOf(ask)
+    const selector = selectorOf(ask.selection.selector ?? 'all', 'selection.selector')
     const hosts = await this.parts.store.selectHosts({ names: ask.selection.hosts, labels: ask.selection.labels })
     const found = new Set(hosts.map((host) => host.name))
     const missing = (ask.selection.hosts ?? []).filter((name) => !found.has(name))

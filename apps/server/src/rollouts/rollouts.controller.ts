@@ -49,6 +49,9 @@ export class RolloutsController {
   @Route('rollout.reject')
   reject(@inputOf() { params, body, principal }: Input<'rollout.reject'>) { return this.rollouts.approve(params['id'] ?? '', { verdict: 'rejected', ...body }, principal) }
 
+  @Route('rollout.override')
+  override(@inputOf() { params, body, principal }: Input<'rollout.override'>) { return this.rollouts.override(params['id'] ?? '', body, principal) }
+
   @Route('rollout.hold')
   hold(@inputOf() { params, body, principal }: Input<'rollout.hold'>) { return this.rollouts.act(params['id'] ?? '', 'hold', principal, body.reason) }
 

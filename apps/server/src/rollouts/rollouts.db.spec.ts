@@ -221,6 +221,14 @@ describe('a rollout', () => {
     expect((await api.call('rollout.reject', ask, ann)).problem.code).toBe('NOT_WAITING')
   })
 
+  it('is asked for by the same selector in which hosts are listed, page by page', async () => {
+    const first = (await api.call('host.list', { query: { where: 'name ~ b-*', limit: '1' } })).body
+    expect([first.items.map((one) => one.name), first.next]).toEqual([['b-1'], 'b-1'])
+    const second = (await api.call('host.list', { query: { where: 'name ~ b-*', limit: '1', after: 'b-1' } })).body
+    expect(second.items.map((one) => one.name)).toEqual(['b-2'])
+    expect((await api.call('host.list', { query: { where: 'name ~' } })).problem).toMatchObject({ status: 422, code: 'BAD_SELECTOR', at: [{ path: 'where' }] })
+  })
+
   it('starts nothing outside its schedule, starts when it opens, and is refused when it never does', async () => {
     const startAt = Date.now() + 3_000
     const blackout = { name: 'freeze', intervals: [{ from: 0, until: startAt + 1 }] }

@@ -75,6 +75,14 @@ export class RolloutsService {
     return rolloutShape(await this.row(row.id))
   }
 
+  async override(id: string, ask: { reason: string; lastsMs: number }, principal: string): Promise<{ until: string | null }> {
+    const row = await this.row(id)
+    const done = await this.parts.store.overrideWindow(row.id, ask.reason, ask.lastsMs, principal)
+    if (!done.ok) throw refuse(409, 'NOT_OVERRIDDEN', done.says)
+    if (done.until !== null) await this.parts.queues.ringRollout(row.id)
+    return { until: done.until === null ? null : new Date(done.until).toISOString() }
+  }
+
   /** Approvals that nobody could give would be found out at night. */
   private async mustBeApprovable({ approvals }: Strategy, principal: string): Promise<void> {
     if (!approvals) return

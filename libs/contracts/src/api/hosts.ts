@@ -29,6 +29,7 @@ export const hostAdd = z.object({
   credential: name.optional().meta({ description: 'Name of a stored credential; default: `default`' }),
 })
 export const hostQuery = pageQuery.extend({
+  where: prose(20_000).min(1).optional().meta({ description: 'A selector: label.role in (web, db) and kernel < 6.12' }),
   label: z.union([prose(300), z.array(prose(300)).max(50)]).optional().meta({ description: 'key=value; all must match' }),
   kernel: z.string().max(100).regex(/^[\x21-\x7e]*$/, 'a kernel release as uname -r prints it').optional(), state: hostState.optional(),
 })

@@ -106,6 +106,10 @@ export const actReason = z.object({ reason: prose(500).optional() })
 /** Why is kept for good. `planHash`: refuse when the plan is not the one that was looked at. */
 export const approvalAsk = z.strictObject({ reason: prose(500).min(3), planHash: z.string().max(100).optional() })
 
+/** The first call asks, the second, by somebody else, confirms. How long it holds is said by the first. */
+export const overrideAsk = z.strictObject({ reason: prose(500).min(3), lastsMs: z.number().int().min(60_000).max(day).default(2 * 60 * 60_000) })
+export const overrideReply = z.object({ until: at.nullable() })
+
 /** The installation's own limit on hosts in flight, for all rollouts together; null: none. */
 export const pacing = z.strictObject({ inFlightMax: z.number().int().min(1).max(100_000).nullable() })
 

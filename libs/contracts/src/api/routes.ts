@@ -62,6 +62,7 @@ export const routes = {
   'rollout.start': { method: 'POST', path: '/api/v1/rollouts/:id/start', access: 'token', says: 'Start a draft', body: rollouts.actReason, reply: rollouts.rollout },
   'rollout.approve': { method: 'POST', path: '/api/v1/rollouts/:id/approve', access: 'token', says: 'Approve the plan; never one\'s own. It starts when enough people have', body: rollouts.approvalAsk, reply: rollouts.rollout },
   'rollout.reject': { method: 'POST', path: '/api/v1/rollouts/:id/reject', access: 'token', says: 'Reject the plan; the rollout is cancelled', body: rollouts.approvalAsk, reply: rollouts.rollout },
+  'rollout.override': { method: 'POST', path: '/api/v1/rollouts/:id/override', access: 'token', says: 'Go on outside its windows for a while: one asks, another confirms', body: rollouts.overrideAsk, reply: rollouts.overrideReply },
   'rollout.hold': { method: 'POST', path: '/api/v1/rollouts/:id/hold', access: 'token', says: 'No new starts; what runs is followed to its end', body: rollouts.actReason, reply: rollouts.rollout },
   'rollout.resume': { method: 'POST', path: '/api/v1/rollouts/:id/resume', access: 'token', says: 'Go on; the errors so far are accepted', body: rollouts.actReason, reply: rollouts.rollout },
   'rollout.cancel': { method: 'POST', path: '/api/v1/rollouts/:id/cancel', access: 'token', says: 'Start nothing more, ever; patched hosts stay patched', body: rollouts.actReason, reply: rollouts.rollout },

@@ -95,7 +95,7 @@ export class MemoryStore {
       candidates: show(this.next(builds, free.filter((row) => asked.some((wave) => wave.id === row.waveId)).sort((a, b) => due(a) - due(b) || (a.waveId < b.waveId ? -1 : a.waveId > b.waveId ? 1 : a.hostName < b.hostName ? -1 : 1)))),
       revertible: show(rows.filter((row) => row.touched && revertibleStates.has(row.state) && !this.isActive(row) && !stuck(row)
         && (this.state === 'reverting' || failedWaves.has(row.waveId) || (this.strategy.onFailure === 'revert-wave' && this.builds.get(row.buildId ?? '')?.stopped))).slice(0, this.strategy.inFlightMax)),
-      unreverted: rows.filter(stuck).length, room: null, window: null, pending: free.length,
+      unreverted: rows.filter(stuck).length, room: null, window: null, overrideUntil: null, pending: free.length,
     }
   }
 

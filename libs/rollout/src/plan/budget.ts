@@ -59,7 +59,8 @@ export function startTargets(draft: Draft, stopped: boolean): void {
 }
 
 /** Outside its windows a rollout starts nothing; what is in flight is followed to its end. */
-export function closed({ view }: Draft): WhyNot | null {
+export function closed({ view, now }: Draft): WhyNot | null {
+  if (view.overrideUntil !== null && now < view.overrideUntil) return null
   if (view.window?.open === true || (view.window === null && !view.strategy.schedule)) return null
   const { changesAt = null, says = 'Its schedule was not worked out.' } = view.window ?? {}
   return { reason: because('window', says), ...(changesAt === null ? {} : { until: changesAt }) }

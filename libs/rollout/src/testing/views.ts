@@ -50,7 +50,7 @@ export function aView(parts: Partial<Omit<RolloutView, 'strategy'>> & { readonly
   const all: Partial<Record<TargetState, number>> = {}
   for (const wave of waves) for (const [state, n] of Object.entries(wave.counts) as [TargetState, number][]) all[state] = (all[state] ?? 0) + n
   return {
-    id: 'r1', kind: 'patch', state: 'running', generation: 1, waves, builds: [aBuild('b1', all, { forgiven })], active: [], candidates: [], revertible: [], unreverted: 0, room: null, window: null,
+    id: 'r1', kind: 'patch', state: 'running', generation: 1, waves, builds: [aBuild('b1', all, { forgiven })], active: [], candidates: [], revertible: [], unreverted: 0, room: null, window: null, overrideUntil: null,
     pending: parts.candidates?.length ?? 0, ...rest, strategy: { ...defaultStrategy, checkAtMs: [], ...strategy },
   }
 }

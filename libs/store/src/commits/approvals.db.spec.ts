@@ -67,6 +67,22 @@ describe('a rollout that needs approvals', () => {
   })
 })
 
+describe('a closed window', () => {
+  const scheduled = (): Promise<string> => makeRollout(store, fleet, { strategy: { ...quickStrategy, schedule: { startAt: Date.now() + hour, windows: [], blackouts: [] } } })
+
+  it('is overridden by two people, for a while, with why', async () => {
+    const id = await scheduled()
+    expect(await store.overrideWindow(id, 'the exploit is public', hour, 'token:ann')).toEqual({ ok: true, until: null })
+    expect((await store.loadRolloutView(id))?.overrideUntil).toBeNull()
+    expect(await store.overrideWindow(id, 'me again', hour, 'token:ann')).toMatchObject({ ok: false, says: expect.stringContaining('somebody else') as string })
+    const done = await store.overrideWindow(id, 'agreed', 60_000, 'token:bob')
+    expect(done.ok && (done.until ?? 0) - Date.now()).toBeGreaterThan(hour - 60_000)
+    expect((await store.loadRolloutView(id))?.overrideUntil).toBe(done.ok ? done.until : 0)
+    expect(await store.overrideWindow(await makeRollout(store, fleet), 'why not', hour, 'token:ann')).toMatchObject({ ok: false, says: expect.stringContaining('no schedule') as string })
+    expect((await refusalOf(sql.query(`UPDATE overrides SET confirmed_by = asked_by WHERE rollout_id = $1`, [id]))).message).toContain('overrides_by_two_people')
+  })
+})
+
 describe('behind the back of the API', () => {
   const insert = (id: string, principal: string, plan = '(SELECT plan_sha256 FROM rollouts WHERE id = $1)') =>
     sql.query(`INSERT INTO approvals (id, rollout_id, principal, verdict, plan_sha256, says, expires_at) VALUES (gen_random_uuid(), $1, $2, 'approved', ${plan}, 'looked at it', now() + interval '1 hour')`, [id, principal])

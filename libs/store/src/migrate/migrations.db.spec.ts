@@ -27,7 +27,7 @@ describe('the migrations', () => {
   it('make an empty database whole, and a second run finds nothing to do', async () => {
     const url = await database(false)
     const applied = await applyMigrations(url, migrationsFolder)
-    expect(applied).toEqual(['0001_init', '0002_guards', '0003_builds', '0004_approvals'])
+    expect(applied).toEqual(['0001_init', '0002_guards', '0003_builds', '0004_approvals', '0005_overrides'])
     expect(await applyMigrations(url, migrationsFolder)).toEqual([])
     expect(await query(url, 'SELECT migration_name, finished_at IS NOT NULL AS finished FROM _prisma_migrations ORDER BY 1')).toEqual(applied.map((name) => ({ migration_name: name, finished: true })))
   })
@@ -35,8 +35,8 @@ describe('the migrations', () => {
   it('are applied once when four processes start at the same time', async () => {
     const url = await database(false)
     const answers = await Promise.all(Array.from({ length: 4 }, () => inProcess(url)))
-    expect(answers.flat().sort()).toEqual(['0001_init', '0002_guards', '0003_builds', '0004_approvals'])
-    expect(await query(url, 'SELECT count(*)::int AS n FROM _prisma_migrations')).toEqual([{ n: 4 }])
+    expect(answers.flat().sort()).toEqual(['0001_init', '0002_guards', '0003_builds', '0004_approvals', '0005_overrides'])
+    expect(await query(url, 'SELECT count(*)::int AS n FROM _prisma_migrations')).toEqual([{ n: 5 }])
   })
 
   it('leave no connection open', async () => {

@@ -62,9 +62,10 @@ const revertibleOf = (state: string, strategy: Strategy, waves: readonly WaveVie
 /** One consistent look at a rollout, or null when there is none. */
 export async function loadRolloutView(db: Database, rolloutId: string): Promise<RolloutView | null> {
   return db.prisma.$transaction(async (tx) => {
-    const rollout = await tx.rollout.findUnique({ where: { id: rolloutId }, select: { id: true, kind: true, state: true, generation: true, strategy: true } })
+    const rollout = await tx.rollout.findUnique({ where: { id: rolloutId }, select: { id: true, kind: true, state: true, generation: true, strategy: true, overrides: { where: { until: { not: null } }, orderBy: { until: 'desc' }, take: 1, select: { until: true } } } })
     if (!rollout) return null
     const strategy = rollout.strategy as unknown as Strategy
+    const { overrides } = rollout
     const builds = await loadBuilds(tx, rolloutId)
     const waves = await loadWaves(tx, rolloutId, builds)
     const activeRows = await tx.$queryRaw<TargetRow[]>`SELECT ${columns} WHERE t.rollout_id = ${rolloutId}::uuid AND ${active} ORDER BY t.host_name`
@@ -83,7 +84,7 @@ export async function loadRolloutView(db: Database, rolloutId: string): Promise<
       waves, builds, active: activeRows.map(targetView), candidates: candidates.map(targetView), revertible: revertible.map(targetView), unreverted: stuck?.n ?? 0,
       room: await loadRoom(tx, rolloutId),
       // Recurrences are not the store's matter: reconcile works them out.
-      window: null,
+      window: null, overrideUntil: overrides[0]?.until?.getTime() ?? null,
       pending: pendingAll - activeRows.filter((row) => row.state === 'pending').length,
     }
   }, { isolationLevel: 'RepeatableRead' })

@@ -51,7 +51,7 @@ async function show(tools: Tools, id: string): Promise<void> {
   const rollout = await tools.client.call('rollout.show', { params: { id } })
   const targets: ReplyOf<'rollout.targets'>['items'] = []
   for await (const one of tools.client.all('rollout.targets', { params: { id } })) targets.push(one)
-  tools.result({ ...rollout, targets }, `${rolloutLines(rollout)}\n${table(['host', 'wave', 'state', 'kernel', 'why'], targets.map((one) => [one.host, one.wave + 1, one.state, one.kernelRelease, one.reason?.says]))}`)
+  tools.result({ ...rollout, targets }, `${rolloutLines(rollout)}\n${table(['host', 'wave', 'state', 'kernel', 'why'], targets.map((one) => [one.host, one.wave + 1, one.state, one.kernelRelease, (one.waitingOn ?? one.reason)?.says]))}`)
 }
 
 /** An operator's act: verb, route, and what it means. */

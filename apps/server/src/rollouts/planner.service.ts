@@ -10,7 +10,7 @@ import { refuse } from '../http/problem.js'
 import { Parts } from '../roles/parts.js'
 import { checkSchedule } from '../windows/check.js'
 import type { Schedule } from '../windows/schedule.js'
-import { placeOf } from '../windows/window-of.js'
+import { placeOf, windowOf } from '../windows/window-of.js'
 
 export interface RolloutAsk {
   readonly patch: string
@@ -72,7 +72,13 @@ export class PlannerService {
     const waves = makeWaves(going, strategy)
     const planHash = createHash('sha256').update(canonicalJson({ patch: patch.id, strategy, waves: waves.map((wave) => wave.hosts.map((host) => [host.hostId, host.buildId])), skipped: skipped.map((one) => [one.hostId, one.reason.code]) })).digest('hex').slice(0, 16)
     const seen = forecast(waves, strategy, new Set(patch.builds.filter((build) => build.provenAt !== null).map((build) => build.id)))
-    return { patch, strategy, waves, skipped, planHash, forecast: seen, says: [...sentences(patch, strategy, going.map((host) => host.buildId)), ...forecastSays(seen), ...uncovered(skipped, hosts)] }
+    return { patch, strategy, waves, skipped, planHash, forecast: seen, says: [...sentences(patch, strategy, going.map((host) => host.buildId)), ...forecastSays(seen), ...uncovered(skipped, hosts), ...await this.windowSays(strategy)] }
+  }
+
+  private async windowSays({ schedule }: Strategy): Promise<string[]> {
+    if (!schedule) return []
+    const { open, says, changesAt } = windowOf(schedule, await this.parts.store.now())
+    return [`hosts start only when its schedule is open; now it is ${open ? 'open' : 'closed'}: ${says}${changesAt === null ? '' : ` This changes at ${new Date(changesAt).toISOString()}.`}`]
   }
 
   private async strategyOf(ask: RolloutAsk): Promise<Strategy> {

@@ -1,6 +1,7 @@
 import { Controller } from '@nestjs/common'
 import { type Input, inputOf, Route } from '../http/route.js'
 import { Parts } from '../roles/parts.js'
+import { waitingOn } from './explain.js'
 import { PlannerService, planReply } from './planner.service.js'
 import { RolloutsService } from './rollouts.service.js'
 import { rolloutShape, targetShape } from './shape.js'
@@ -28,7 +29,8 @@ export class RolloutsController {
   async targets(@inputOf() { params, query }: Input<'rollout.targets'>) {
     const row = await this.rollouts.row(params['id'] ?? '')
     const { items, next } = await this.parts.store.listTargets(row.id, query, query)
-    return { items: items.map(targetShape), next }
+    const why = await waitingOn(this.parts.store, row.id, items.filter((one) => one.state === 'pending').map((one) => one.id))
+    return { items: items.map((one) => ({ ...targetShape(one), waitingOn: why.get(one.id) ?? null })), next }
   }
 
   @Route('pacing.show')

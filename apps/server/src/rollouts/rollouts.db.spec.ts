@@ -235,6 +235,7 @@ describe('a rollout', () => {
     const made = (await api.call('rollout.create', { body: { patch: 'fix', name: 'later', selection: { hosts: ['b-2'] }, strategy: { bakeMs: 0, schedule: { startAt, blackouts: [blackout] } } } })).body
     await new Promise((done) => { setTimeout(done, 1_000) })
     expect((await api.call('rollout.show', { params: { id: made.id } })).body.state).toBe('scheduled')
+    expect((await api.call('rollout.targets', { params: { id: made.id } })).body.items[0]?.waitingOn).toMatchObject({ code: 'window', says: expect.stringContaining('Nothing starts before') as string })
     await until('it has ended', async () => (await api.call('rollout.show', { params: { id: made.id } })).body.state === 'succeeded')
     expect(Date.parse((await api.call('rollout.show', { params: { id: made.id } })).body.startedAt ?? '')).toBeGreaterThanOrEqual(startAt)
 

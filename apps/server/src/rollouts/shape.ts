@@ -23,7 +23,7 @@ export function rolloutShape(row: RolloutRow): Rollout {
   }
 }
 
-export const targetShape = (row: TargetRow): Target => ({
+export const targetShape = (row: TargetRow): Omit<Target, 'waitingOn'> => ({
   id: row.id, rolloutId: row.rolloutId, hostId: row.hostId, host: row.hostName, wave: row.wave?.index ?? 0, state: row.state as Target['state'], reason: reasonOf(row.reason),
   kernelRelease: row.host.kernelRelease, buildId: row.buildId, tries: row.tries, progress: row.progress as Target['progress'], blockers: row.blockers as Target['blockers'],
   transitionMs: row.transitionMs, bootIdBefore: row.bootIdBefore, bootIdAfter: row.bootIdAfter, startedAt: row.startedAt?.toISOString() ?? null, settledAt: row.settledAt?.toISOString() ?? null,

@@ -98,6 +98,8 @@ export const target = z.object({
   progress: z.object({ moved: z.number(), all: z.number(), transitionAgeMs: z.number(), at: z.number() }).nullable(),
   blockers: z.array(blocker), transitionMs: z.number().nullable(), bootIdBefore: z.string().nullable(), bootIdAfter: z.string().nullable(),
   startedAt: at.nullable(), settledAt: at.nullable(),
+  /** What a pending host waits on now. */
+  waitingOn: reason.nullable(),
 })
 export type Target = z.infer<typeof target>
 export const targetQuery = pageQuery.extend({ state: targetState.optional(), wave: z.coerce.number().int().min(0).max(10_000).optional() })

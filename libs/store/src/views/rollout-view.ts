@@ -59,8 +59,11 @@ const revertibleOf = (state: string, strategy: Strategy, waves: readonly WaveVie
   return failed.length + stopped.length === 0 ? null : Prisma.sql`(t.wave_id = ANY(${failed}::uuid[]) OR t.build_id = ANY(${stopped}::uuid[]))`
 }
 
-/** One consistent look at a rollout, or null when there is none. */
-export async function loadRolloutView(db: Database, rolloutId: string): Promise<RolloutView | null> {
+/**
+ * One consistent look at a rollout, or null when there is none.
+ * @param asked targets that are shown as its candidates instead of those that are next: to ask what they wait on.
+ */
+export async function loadRolloutView(db: Database, rolloutId: string, asked?: readonly string[]): Promise<RolloutView | null> {
   return db.prisma.$transaction(async (tx) => {
     const rollout = await tx.rollout.findUnique({ where: { id: rolloutId }, select: { id: true, kind: true, state: true, generation: true, strategy: true, overrides: { where: { until: { not: null } }, orderBy: { until: 'desc' }, take: 1, select: { until: true } } } })
     if (!rollout) return null
@@ -69,8 +72,8 @@ export async function loadRolloutView(db: Database, rolloutId: string): Promise<
     const builds = await loadBuilds(tx, rolloutId)
     const waves = await loadWaves(tx, rolloutId, builds)
     const activeRows = await tx.$queryRaw<TargetRow[]>`SELECT ${columns} WHERE t.rollout_id = ${rolloutId}::uuid AND ${active} ORDER BY t.host_name`
-    const next = await nextTargets(tx, waves, builds, activeRows, strategy)
-    const candidates = next.length > 0 ? await tx.$queryRaw<TargetRow[]>`SELECT ${columns} WHERE t.id = ANY(${next}::uuid[]) ORDER BY array_position(${next}::uuid[], t.id)` : []
+    const next = asked ? [...asked] : await nextTargets(tx, waves, builds, activeRows, strategy)
+    const candidates = next.length > 0 ? await tx.$queryRaw<TargetRow[]>`SELECT ${columns} WHERE t.id = ANY(${next}::uuid[]) AND t.rollout_id = ${rolloutId}::uuid AND t.state = 'pending' AND NOT t.attempt_open ORDER BY array_position(${next}::uuid[], t.id)` : []
     const from = revertibleOf(rollout.state, strategy, waves, builds)
     const revertible = from ? await tx.$queryRaw<TargetRow[]>`
       SELECT ${columns} WHERE t.rollout_id = ${rolloutId}::uuid AND t.touched AND t.state IN ('succeeded', 'failed', 'cancelled') AND t.attempt_used AND NOT t.attempt_open

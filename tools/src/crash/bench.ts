@@ -1,6 +1,6 @@
 // What the crash tests stand on: a database of their own, simulated hosts in another process, a server to be killed.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
@@ -55,6 +55,7 @@ export interface Server {
 }
 
 export async function startServer(options: { dir: string; databaseUrl: string; redisUrl?: string; env?: Record<string, string>; waitUntilUp?: boolean; port?: number }): Promise<Server> {
+  const first = !existsSync(path.join(options.dir, 'uptide.key'))
   const port = options.port ?? (await freePort())
   const child = spawn(process.execPath, [path.join(root, 'apps/server/dist/main.js')], {
     env: { ...process.env, ...shortTimes, UPTIDE_ROOT: root, UPTIDE_DATA: options.dir, DATABASE_URL: options.databaseUrl, ...(options.redisUrl === undefined ? {} : { REDIS_URL: options.redisUrl }), PORT: String(port), ...options.env },
@@ -68,10 +69,12 @@ export async function startServer(options: { dir: string; databaseUrl: string; r
   const url = `http://127.0.0.1:${port}`
   let over = false
   void exited.then(() => { over = true })
-  for (const until = Date.now() + 30_000; options.waitUntilUp !== false && !over && Date.now() < until;) {
+  for (const until = Date.now() + 90_000; options.waitUntilUp !== false && !over && Date.now() < until;) {
     if (await fetch(`${url}/api/v1/health`).then((reply) => reply.ok, () => false)) break
     await sleep(50)
   }
+  // A first start prints its token about when it answers; on a busy machine the line may be read a moment later.
+  for (const until = Date.now() + 3_000; first && options.waitUntilUp !== false && token === null && !over && Date.now() < until;) await sleep(20)
   return { url, child, log, exited, get token() { return token } }
 }
 

@@ -1,6 +1,6 @@
 // What a plan will take and what it risks, said before anything is touched. Estimates, from the strategy's own figures.
 import { spanOf } from './describe.js'
-import type { Strategy } from './strategy.js'
+import { quorumLabel, type Strategy } from './strategy.js'
 import type { PlannedWave, WaveHost } from './waves.js'
 
 /** Reaching a host, loading, and a transition, in milliseconds: the lab's slowest kernel took 12.5 s under emulation. */
@@ -29,7 +29,7 @@ const most = (numbers: Iterable<number>): number => { let max = 0; for (const n 
 function roundsOf(wave: PlannedWave, strategy: Strategy, proven: ReadonlySet<string>): number {
   const { inFlightMax, groups = [] } = strategy
   const byGroup = groups.map(({ label, max }) => Math.ceil(most(countBy(wave.hosts, (host) => host.labels[label] ?? null).values()) / max))
-  const byQuorum = most(countBy(wave.hosts, (host) => host.labels['quorum'] || null).values())
+  const byQuorum = most(countBy(wave.hosts, (host) => host.labels[quorumLabel] || null).values())
   // The first host of a build that nobody has run goes alone, then the others.
   const first = wave.canary && [...countBy(wave.hosts, (host) => host.buildId)].some(([build, n]) => !proven.has(build) && n > 1) ? 1 : 0
   return most([Math.ceil(wave.hosts.length / inFlightMax), ...byGroup, byQuorum]) + first

@@ -1,7 +1,7 @@
 // What a strategy's schedule comes to at one moment, as the planner is told it.
 import type { Schedule as StoredSchedule, WindowState } from '@uptide/rollout'
 import { stateAt } from './state.js'
-import type { Schedule } from './schedule.js'
+import { DAY, type Schedule } from './schedule.js'
 
 /** @param now milliseconds since the epoch. A schedule that cannot be worked out is closed, and says why. */
 export function windowOf(schedule: StoredSchedule, now: number): WindowState {
@@ -13,8 +13,6 @@ export function windowOf(schedule: StoredSchedule, now: number): WindowState {
   }
 }
 
-const dayMs = 86_400_000
-
 /**
  * The last answer for each rollout, until it changes: a calendar of 500 recurring events takes half a second to work out,
  * and a busy rollout is planned several times a second. A schedule is never changed once its rollout may start (the
@@ -25,7 +23,7 @@ export class WindowBook {
 
   stateOf(rolloutId: string, schedule: StoredSchedule, now: number): WindowState {
     const last = this.known.get(rolloutId)
-    if (last && last.at <= now && now < (last.state.changesAt ?? last.at + dayMs)) return last.state
+    if (last && last.at <= now && now < (last.state.changesAt ?? last.at + DAY)) return last.state
     const state = windowOf(schedule, now)
     if (this.known.size >= rolloutsMax) this.known.clear()
     this.known.set(rolloutId, { at: now, state })
